@@ -1,0 +1,34 @@
+"""The data sets of the zoo by name, each imported only when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+DATASETS = {
+    "faces": "datasets.synthetic.faces",
+    "fer2013": "datasets.fer2013",
+    "folders": "datasets.own_data",
+}
+
+
+def load_table(name: str, data_dir: str | None, modalities: tuple[str, ...], strict: bool = True):
+    """Read a data set.
+
+    Args:
+        name: one of `DATASETS`.
+        data_dir: where the user's data lie; None for a synthetic set.
+        modalities: what to read or compute for every sample, such as `image` and `landmarks`.
+        strict: refuse labels that the data set does not know; else keep them as unknown.
+
+    Returns:
+        datasets.base.Table with these modalities.
+
+    Raises:
+        InputError: the data are missing, broken, or not in a known format.
+    """
+    module = import_module(DATASETS[name])
+    if name == "faces":
+        return module.load()
+    if name == "folders":
+        return module.load_folders(data_dir, "landmarks" in modalities, strict=strict)
+    return module.load(data_dir, "landmarks" in modalities, strict)

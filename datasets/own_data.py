@@ -1,0 +1,243 @@
+"""A user's own class folders.
+
+`DIR/class/*.jpg`, or `DIR/{train,validation,test}/class/*.jpg` with the customary other names of
+the parts; in a folder, a .zip or a .tar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from datasets.base import Table, content_digest
+from datasets.errors import InputError
+from datasets.files import FileTree
+from datasets.images import PICTURE_SUFFIXES, decode_image, fit_images
+
+PART_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "publictest": "validation",
+    "test": "test",
+    "testing": "test",
+    "privatetest": "test",
+}
+UNREADABLE_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """The pictures of class folders, sorted by their paths.
+
+    Attributes:
+        location: the folder or the archive they come from.
+        paths: relative posix path of every picture.
+        labels: class name of every picture.
+        parts: `train`, `validation`, `test` or '' for every picture.
+        images: uint8 pictures (height, width, 1 or 3) as decoded.
+        digests: content hash of every picture.
+        unreadable: one line "path: reason" per picture that could not be read.
+    """
+
+    location: Path
+    paths: list[str]
+    labels: list[str]
+    parts: list[str]
+    images: list[np.ndarray]
+    digests: list[str]
+    unreadable: tuple[str, ...]
+
+    def frame(self) -> pd.DataFrame:
+        """The table's rows: `key`, `label`, `part` and `digest`."""
+        return pd.DataFrame(
+            {
+                "key": self.paths,
+                "label": self.labels,
+                "part": self.parts,
+                "digest": self.digests,
+            }
+        )
+
+
+def load_folders(
+    data_dir: str | Path,
+    landmarks: bool = False,
+    size: tuple[int, int] = (48, 48),
+    strict: bool = True,
+) -> Table:
+    """Class folders as a table of grey pictures; the folder names, sorted, are the classes.
+
+    Args:
+        data_dir: a folder or an archive of class folders.
+        landmarks: whether to read the 68 landmarks of each picture, which are faces then.
+        size: height and width that the pictures are brought to.
+        strict: False where the pictures are only judged: a single class will do then.
+
+    Returns:
+        A table with the modality `image` and, if asked for, `landmarks`.
+
+    Raises:
+        InputError: nothing or too little can be read, or a class folder is empty.
+    """
+    found = read_class_folders(data_dir, allow_empty=not strict)
+    labels = tuple(sorted(set(found.labels)))
+    if strict and len(labels) < 2:
+        raise InputError(
+            f"{data_dir} holds one class only, '{labels[0]}': add a folder for each further class"
+        )
+    modalities, quality = picture_modalities(found.images, found.digests, landmarks, size)
+    return Table(
+        name="folders",
+        provenance=f"The user's own pictures in class folders, {found.location.name}",
+        labels=labels,
+        frame=found.frame(),
+        modalities=modalities,
+        unreadable=found.unreadable,
+        quality=quality,
+    )
+
+
+def picture_modalities(
+    images: list[np.ndarray],
+    digests: list[str],
+    landmarks: bool,
+    size: tuple[int, int] = (48, 48),
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """What a face table holds beside its rows.
+
+    Args:
+        images: uint8 pictures (height, width, 1 or 3).
+        digests: content hash of every picture.
+        landmarks: whether to read the 68 landmarks of each picture.
+        size: height and width that the pictures, and with them the landmarks, are brought to.
+
+    Returns:
+        The modalities: `image` (rows, *size, 1) and, if asked for, `landmarks` (rows, 68, 2) in
+        pixels of the resized picture; and the landmarks' quality (rows,).
+
+    Raises:
+        InputError: the landmark predictor is needed and not installed.
+    """
+    if not landmarks:
+        return {"image": fit_images(images, size)}, {}
+    from datasets.landmarks import extract_landmarks, scale_points
+
+    points, quality = extract_landmarks(images, digests)
+    extents = np.array([image.shape[:2] for image in images]).reshape(-1, 2)
+    modalities = {
+        "image": fit_images(images, size),
+        "landmarks": scale_points(points, extents, size),
+    }
+    return modalities, {"landmarks": quality}
+
+
+def read_class_folders(
+    data_dir: str | Path,
+    name_class: Callable[[str], str] = str,
+    allow_empty: bool = False,
+) -> ClassFolders:
+    """Read the pictures of class folders.
+
+    Args:
+        data_dir: a folder or an archive of class folders.
+        name_class: class name of a folder's name; may raise an InputError. It is called for each
+            folder before any picture is read.
+        allow_empty: whether a class folder may be without a picture.
+
+    Returns:
+        The pictures, sorted by their paths.
+
+    Raises:
+        InputError: the location is missing or damaged, holds no class folders or an empty one, or
+            more than 1 % of its pictures cannot be read.
+    """
+    with FileTree(data_dir, PICTURE_SUFFIXES, keep=PART_NAMES) as tree:
+        depth = 1 if _has_parts(tree) else 0
+        named = {name: name_class(name) for name in _class_names(tree, depth)}
+        if not named:
+            raise InputError(
+                f"{tree.location} holds no pictures in class folders: expected CLASS/*.jpg or "
+                "train/CLASS/*.jpg (and validation, test) in it"
+            )
+        if not allow_empty:
+            _refuse_empty(tree, depth)
+        images, digests, failures = _read_pictures(tree, depth)
+        _refuse_failures(tree, failures)
+    paths = sorted(images)
+    pieces = [path.split("/") for path in paths]
+    return ClassFolders(
+        location=tree.location,
+        paths=paths,
+        labels=[named[piece[depth]] for piece in pieces],
+        parts=[PART_NAMES[piece[0].lower()] if depth else "" for piece in pieces],
+        images=[images[path] for path in paths],
+        digests=[digests[path] for path in paths],
+        unreadable=tuple(f"{path}: {failures[path]}" for path in sorted(failures)),
+    )
+
+
+def _has_parts(tree: FileTree) -> bool:
+    """Whether the upper folders are parts: one is named so and has pictures in folders below."""
+    return any(
+        path.count("/") > 1 and path.split("/")[0].lower() in PART_NAMES for path in tree.paths
+    )
+
+
+def _class_names(tree: FileTree, depth: int) -> list[str]:
+    pieces = (path.split("/") for path in tree.paths)
+    return sorted({piece[depth] for piece in pieces if _is_classed(piece, depth)})
+
+
+def _is_classed(piece: list[str], depth: int) -> bool:
+    """Whether a path lies in a class folder (and that, where parts are used, in a part)."""
+    return len(piece) > depth + 1 and (depth == 0 or piece[0].lower() in PART_NAMES)
+
+
+def _refuse_empty(tree: FileTree, depth: int) -> None:
+    filled = {
+        "/".join(path.split("/")[: level + 1]) + "/"
+        for path in tree.paths
+        for level in range(depth + 1)
+    }
+    for folder in tree.folders:
+        if folder.count("/") <= depth + 1 and folder not in filled:
+            raise InputError(
+                f"{tree.location}: the folder '{folder.rstrip('/')}' holds no picture: add "
+                "pictures to it or remove it"
+            )
+
+
+def _read_pictures(tree: FileTree, depth: int):
+    images, digests, failures = {}, {}, {}
+    order = tree.in_storage_order(tree.paths)
+    # The delay keeps small sets quiet; tqdm writes to standard error.
+    for path in tqdm(order, "reading pictures", len(tree.paths), delay=2, leave=False):
+        if not _is_classed(path.split("/"), depth):
+            failures[path] = "lies in no class folder"
+            continue
+        try:
+            images[path] = decode_image(tree.read(path))
+        except ValueError as error:
+            failures[path] = str(error)
+        else:
+            digests[path] = content_digest(images[path])
+    return images, digests, failures
+
+
+def _refuse_failures(tree: FileTree, failures: dict[str, str]) -> None:
+    if len(failures) <= UNREADABLE_SHARE * len(tree.paths):
+        return
+    first = min(failures)
+    raise InputError(
+        f"{tree.location}: {len(failures)} of {len(tree.paths)} pictures cannot be used, more than "
+        f"the {UNREADABLE_SHARE:.0%} allowed; the first, {first}, {failures[first]}: repair or "
+        "remove them"
+    )
