@@ -1,0 +1,28 @@
+"""Figures over several seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over runs with Student's 95 % interval; NaN bounds for a single run."""
+
+    values: tuple[float, ...]
+    mean: float
+    low: float
+    high: float
+
+
+def mean_over_runs(values) -> Mean:
+    """Mean of one figure over seeds: the spread of training, not that of the test samples."""
+    values = np.asarray(values, float)
+    low = high = np.nan
+    if len(values) > 1:
+        half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+        low, high = values.mean() - half, values.mean() + half
+    return Mean(tuple(values.tolist()), float(values.mean()), float(low), float(high))
