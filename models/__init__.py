@@ -1,0 +1,24 @@
+"""The zoo: every model by its name, imported only when it is asked for."""
+
+from importlib import import_module
+
+from datasets.errors import InputError
+
+MODELS = {
+    "NN1": "models.emotion.nn1:NN1",
+    "NN2": "models.emotion.nn2:NN2",
+    "FinalNN": "models.emotion.final_nn:FinalNN",
+}
+
+
+def model_class(name: str) -> type:
+    """The class of a model of the zoo.
+
+    Raises:
+        InputError: no model has that name.
+    """
+    for known, place in MODELS.items():
+        if known.lower() == name.lower():
+            module, attribute = place.split(":")
+            return getattr(import_module(module), attribute)
+    raise InputError(f"no model is called '{name}': take one of {', '.join(MODELS)}")

@@ -1,0 +1,255 @@
+"""Writing and checking a saved run: `OUT/MODEL/RUN/`, whole or not at all. Knows no model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import pandas as pd
+
+from datasets.base import SPLITS, Splits, Table
+from datasets.errors import InputError
+from models.run_report import write_report
+from models.runs import draft_run, read_json
+from training.callbacks import HISTORY, STATE
+from training.evaluation import Result
+
+LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn")
+SEALED = ("model.keras", "savedmodel", "config.json", "labels.json", "split.json", "example.npz")
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that a finished training leaves behind.
+
+    Attributes:
+        model: name of the model.
+        network: raw-input `keras.Model`.
+        inputs: records of its raw inputs.
+        options: the resolved options, as plain values.
+        command: the command line that repeats the training.
+        table, splits: the samples and which part each was in.
+        results: part -> what the network did on it.
+        modality_drop: modality -> test accuracy lost when it is shuffled.
+        notes: lines to stand in card and report, such as which branches were used.
+        started: when the training began.
+    """
+
+    model: str
+    network: object
+    inputs: tuple
+    options: dict
+    command: str
+    table: Table
+    splits: Splits
+    results: dict[str, Result]
+    modality_drop: dict[str, float]
+    notes: tuple[str, ...]
+    started: datetime
+
+
+def open_draft(out: Path, model: str, run: str, config: dict, resume: bool) -> Path:
+    """The hidden folder in which a run grows until it is whole.
+
+    Raises:
+        InputError: the run exists, a draft of it lies there and `resume` is off, there is no
+            draft to go on from, or the options differ from those it began with.
+    """
+    draft = out / model / f".{run}.partial"
+    if (out / model / run).exists():
+        raise InputError(f"the run {out / model / run} exists: choose another --run")
+    if resume:
+        if not draft.exists():
+            raise InputError(f"no interrupted training of {model}/{run} lies in {out}")
+        if read_json(draft, "config.json") != config:
+            raise InputError(
+                f"{model}/{run} began with other options, see {draft / 'config.json'}: "
+                "give the same ones, or start a new --run"
+            )
+        return draft
+    if draft.exists():
+        raise InputError(
+            f"an interrupted training of {model}/{run} lies in {draft}: "
+            "go on with --resume, or choose another --run"
+        )
+    draft.mkdir(parents=True)
+    write_json(draft / "config.json", config)
+    return draft
+
+
+def write_run(draft: Path, run: Run) -> Path:
+    """Complete a draft and rename it into place."""
+    for old in (*draft.glob("checkpoint-*.weights.h5"), draft / STATE):
+        old.unlink(missing_ok=True)
+    run.network.save(draft / "model.keras")
+    _write_savedmodel(draft / "savedmodel", run)
+    write_json(draft / "labels.json", list(run.table.labels))
+    write_json(draft / "split.json", _split_record(run))
+    write_json(draft / "metrics.json", _metrics(run))
+    _write_example(draft / "example.npz", run)
+    metadata = _metadata(draft, run)
+    write_json(draft / "metadata.json", metadata)
+    (draft / "README.md").write_text(_card(run, metadata, draft))
+    write_report(draft / "reports", run, metadata, read_history(draft))
+    folder = draft.parent / draft_run(draft)
+    os.rename(draft, folder)
+    return folder
+
+
+def _write_savedmodel(folder: Path, run: Run) -> None:
+    """Export `serve`: dictionary of raw inputs -> probabilities, label and embedding."""
+    import keras
+    import tensorflow as tf
+
+    network, names = run.network, list(run.table.labels)
+
+    def serve(inputs):
+        outputs = network(inputs, training=False)
+        best = tf.argmax(outputs["probabilities"], axis=-1)
+        return {
+            "probabilities": outputs["probabilities"],
+            "label": tf.gather(tf.constant(names), best),
+            "embedding": outputs["embedding"],
+        }
+
+    signature = {
+        name: tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
+        for name, tensor in network.input.items()
+    }
+    shutil.rmtree(folder, ignore_errors=True)
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    archive.add_endpoint("serve", serve, input_signature=[signature])
+    archive.write_out(str(folder), verbose=False)
+
+
+def _write_example(path: Path, run: Run) -> None:
+    """One raw test sample, so that the card's snippet has something to predict."""
+    row = run.splits.test[:1]
+    arrays = {record.name: run.table.modalities[record.name][row] for record in run.inputs}
+    if "image" in arrays:
+        arrays["image"] = np.clip(np.rint(arrays["image"]), 0, 255).astype(np.uint8)
+    np.savez(path, **arrays)
+
+
+def _split_record(run: Run) -> dict:
+    frame = run.table.frame
+    parts = {
+        part: {
+            "keys": frame["key"].iloc[run.splits[part]].tolist(),
+            "digests": frame["digest"].iloc[run.splits[part]].tolist(),
+        }
+        for part in SPLITS
+    }
+    return {"fingerprint": run.splits.fingerprint(run.table), **parts}
+
+
+def _metrics(run: Run) -> dict:
+    metrics = {part: result.to_json() for part, result in run.results.items()}
+    if run.modality_drop:
+        metrics["modality_drop"] = run.modality_drop
+    return metrics
+
+
+def _metadata(draft: Path, run: Run) -> dict:
+    finished = datetime.now(UTC)
+    return {
+        "model": run.model,
+        "run": draft_run(draft),
+        "data": run.table.name,
+        "provenance": run.table.provenance,
+        "synthetic": run.table.synthetic,
+        "seed": run.options["seed"],
+        "preset": run.options["preset"],
+        "parameters": int(run.network.count_params()),
+        "split": run.splits.fingerprint(run.table),
+        "command": run.command,
+        "notes": list(run.notes),
+        "started": run.started.isoformat(timespec="seconds"),
+        "finished": finished.isoformat(timespec="seconds"),
+        "seconds": round((finished - run.started).total_seconds(), 1),
+        "versions": {"python": platform.python_version()}
+        | {library: version(library) for library in LIBRARIES},
+        "files": {
+            path.relative_to(draft).as_posix(): _sha256(path) for path in _sealed_files(draft)
+        },
+    }
+
+
+def _card(run: Run, metadata: dict, draft: Path) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("card.md.j2").render(
+        run=run, metadata=metadata, sizes=run.splits.sizes(), path=draft.parent / draft_run(draft)
+    )
+
+
+def verify_run(folder: Path, model: str | None = None) -> None:
+    """Make sure that a run is whole and unchanged.
+
+    Raises:
+        InputError: a file is missing or differs from what was written, or it is another model's.
+    """
+    metadata = read_json(folder, "metadata.json")
+    if model is not None and metadata["model"] != model:
+        raise InputError(f"{folder} is a run of {metadata['model']}, not of {model}")
+    for name, expected in metadata["files"].items():
+        path = Path(folder, name)
+        if not path.is_file() or _sha256(path) != expected:
+            state = "damaged" if path.exists() else "missing"
+            raise InputError(
+                f"{path} is {state}: restore it from a copy, or repeat the run with: "
+                f"{metadata['command']}"
+            )
+
+
+def load_savedmodel(folder: Path):
+    """The SavedModel of a run, ready to `serve`.
+
+    Raises:
+        InputError: it cannot be loaded.
+    """
+    import tensorflow as tf
+
+    try:
+        return tf.saved_model.load(str(folder / "savedmodel"))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise InputError(
+            f"{folder / 'savedmodel'} cannot be loaded ({error}): restore it from a copy"
+        ) from None
+
+
+def read_history(folder: Path) -> pd.DataFrame:
+    """One row per epoch; see `training.callbacks.History` for the columns."""
+    return pd.read_csv(Path(folder, HISTORY))
+
+
+def write_json(path: Path, content) -> None:
+    path.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _sealed_files(draft: Path) -> list[Path]:
+    files = []
+    for name in SEALED:
+        place = draft / name
+        files += sorted(place.rglob("*")) if place.is_dir() else [place]
+    return [path for path in files if path.is_file()]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

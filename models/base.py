@@ -1,0 +1,271 @@
+"""NNModel: the five steps every model of the zoo goes through.
+
+    model = NN1(NN1.Options(epochs=2))
+    model.loadData()
+    model.createArchitecture()
+    model.prepareModel()
+    model.train()
+    folder = model.save()
+
+The steps and their names are those of paper 004, section 5.3.2.
+"""
+
+from __future__ import annotations
+
+import abc
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar, final
+
+import keras
+import numpy as np
+
+from datasets import pipelines
+from datasets.base import SPLITS, Splits, Table, split_table
+from models import artefact
+from models.options import Options
+from models.run_report import draw_confusions
+from models.runs import read_json
+from training import reports
+from training.callbacks import read_state
+from training.evaluation import Result, evaluate, permutation_drop
+from training.phases import Phase, Pipelines, compute, train_phase
+
+PIPELINES = Pipelines(pipelines.training_pipeline, pipelines.judging_pipeline)
+
+log = logging.getLogger("menagerie")
+
+
+class StepOrderError(RuntimeError):
+    """A step was called before the one that it builds on."""
+
+
+class NNModel(abc.ABC):
+    """A network with its data, its training and its saved run.
+
+    A model of the zoo gives an options class, its inputs, and three methods: `loadData` sets
+    `table` and `splits`, `createArchitecture` sets `model`, `prepareModel` sets `phases`.
+
+    Attributes:
+        options: what the model was told.
+        table: the samples.
+        splits: rows of the training, validation and test part.
+        model: a functional `keras.Model` from the named, fitted inputs to a dictionary with the
+            outputs `features`, `embedding` and `probabilities`.
+        phases: the training, as data.
+        folder: of the saved run; None until `save` or `loadModel`.
+        notes: lines for the card and the report.
+    """
+
+    Options: ClassVar[type[Options]]
+    inputs: ClassVar[tuple]
+
+    def __init__(self, options: Options | None = None, out="saved_models", run: str | None = None):
+        self.options = options or self.Options()
+        self.out, self.run = Path(out), run or datetime.now().strftime("%Y%m%d-%H%M%S")
+        self.table: Table | None = None
+        self.splits: Splits | None = None
+        self.model: keras.Model | None = None
+        self.phases: tuple[Phase, ...] | None = None
+        self.folder: Path | None = None
+        self.labels: tuple[str, ...] | None = None
+        self.notes: list[str] = []
+        self._draft: Path | None = None
+        self._started = datetime.now(UTC)
+
+    @abc.abstractmethod
+    def loadData(self) -> None:
+        """Read the table of samples and split it: sets `table` and `splits`."""
+
+    @abc.abstractmethod
+    def createArchitecture(self) -> None:
+        """Build the network: sets `model`. Layers, wiring, named outputs."""
+
+    @abc.abstractmethod
+    def prepareModel(self) -> None:
+        """Describe the training: sets `phases`."""
+
+    @classmethod
+    def name(cls) -> str:
+        return cls.__name__
+
+    @final
+    def useData(self, table: Table, splits: Splits) -> None:
+        """Take samples that are already in memory, in place of `loadData`."""
+        self.table, self.splits, self.labels = table, splits, table.labels
+        self.seedWeights()
+
+    @final
+    def seedWeights(self) -> None:
+        """Make what is random from here on (initial weights, dropout) depend on the seed alone."""
+        keras.utils.set_random_seed(self.options.seed)
+
+    @final
+    def splitTable(self, table: Table) -> None:
+        """Take a table and split it as the options say."""
+        self.useData(table, split_table(table, self.options.split_rule, self.options.seed))
+
+    @final
+    def train(self, resume: bool = False) -> None:
+        """Train all phases. An interrupted training leaves a draft that `resume` goes on from.
+
+        Raises:
+            StepOrderError: a step before this one has not been called.
+            InputError: the run exists already, or there is no draft to go on from.
+            ArithmeticError: the loss became NaN or infinite.
+        """
+        self._require("train", ("loadData", "table"), ("createArchitecture", "model"))
+        self._require("train", ("prepareModel", "phases"))
+        self._draft = artefact.open_draft(
+            self.out, self.name(), self.run, self.options.to_json(), resume
+        )
+        state = read_state(self._draft)
+        for index, phase in enumerate(self.phases):
+            if state and index < state["phase"]:
+                continue
+            train_phase(
+                self.model,
+                phase,
+                index,
+                self._arrays("train"),
+                self._arrays("validation"),
+                PIPELINES,
+                seed=self.options.seed,
+                folder=self._draft,
+                title=self.name(),
+                state=state if state and index == state["phase"] else None,
+            )
+
+    @final
+    def save(self) -> Path:
+        """Judge the trained network and write the run: whole, or not at all.
+
+        Returns:
+            The folder of the run, `OUT/MODEL/RUN`.
+
+        Raises:
+            StepOrderError: the model has not been trained.
+        """
+        self._require("save", ("train", "_draft"))
+        run = artefact.Run(
+            model=self.name(),
+            network=self.rawInputModel(),
+            inputs=self.inputs,
+            options=self.options.to_json(),
+            command=self.options.command(self.name()),
+            table=self.table,
+            splits=self.splits,
+            results={part: self._judge(part) for part in SPLITS},
+            modality_drop=self._modality_drops(),
+            notes=tuple(self.notes),
+            started=self._started,
+        )
+        self.folder = artefact.write_run(self._draft, run)
+        self._draft = None
+        return self.folder
+
+    @classmethod
+    @final
+    def loadModel(cls, folder) -> NNModel:
+        """A trained model from the folder of its run, ready to predict.
+
+        Raises:
+            InputError: no whole run of this model lies there.
+        """
+        folder = Path(folder)
+        artefact.verify_run(folder, cls.name())
+        options = cls.Options.from_json(read_json(folder, "config.json"))
+        model = cls(options, folder.parent.parent, folder.name)
+        raw = keras.models.load_model(folder / "model.keras")
+        model.model = raw.get_layer("network")
+        model.labels = tuple(read_json(folder, "labels.json"))
+        model.folder = folder
+        return model
+
+    @final
+    def evaluateOnValid(self) -> Result:
+        """Judge the network on the validation part."""
+        return self._judge("validation")
+
+    @final
+    def evaluateOnTest(self) -> Result:
+        """Judge the network on the test part."""
+        return self._judge("test")
+
+    @final
+    def evaluateOnTable(self, table: Table) -> Result:
+        """Judge the network on other samples, with its own class names."""
+        self._require("evaluateOnTable", ("createArchitecture() or loadModel", "model"))
+        arrays = {record.name: table.modalities[record.name] for record in self.inputs}
+        probabilities = self.probabilities(arrays)
+        return evaluate(probabilities, table.relabelled(self.labels).targets, self.labels)
+
+    @final
+    def probabilities(self, arrays: dict) -> np.ndarray:
+        """Class probabilities, (samples, classes), of fitted inputs (those of the table)."""
+        return compute(self.model, arrays, PIPELINES)["probabilities"]
+
+    @final
+    def predict(self, raw: dict) -> dict[str, np.ndarray]:
+        """Outputs for raw inputs of one size, as the saved run takes them.
+
+        Args:
+            raw: input name -> array with the samples along the first axis.
+
+        Returns:
+            `probabilities` (samples, classes), `features` and `embedding` (samples, width).
+        """
+        self._require("predict", ("createArchitecture() or loadModel", "model"))
+        outputs = self.rawInputModel()({name: np.asarray(value) for name, value in raw.items()})
+        return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
+
+    @final
+    def rawInputModel(self) -> keras.Model:
+        """The network behind its preprocessing: takes raw inputs, returns the named outputs."""
+        raw = {record.name: record.raw() for record in self.inputs}
+        fitted = {record.name: record.fit(raw) for record in self.inputs}
+        return keras.Model(raw, self.model(fitted), name=self.name())
+
+    @final
+    def generatePlots(self, folder) -> list[Path]:
+        """Draw accuracy, loss and learning rate over the epochs of the saved run."""
+        self._require("generatePlots", ("save() or loadModel", "folder"))
+        return reports.plot_history(artefact.read_history(self.folder), Path(folder))
+
+    @final
+    def generateConfusionMatrices(self, folder) -> list[Path]:
+        """Draw absolute, percent and row-normalised matrices of all three parts."""
+        self._require("generateConfusionMatrices", ("loadData", "table"))
+        results = {part: self._judge(part) for part in SPLITS}
+        drawn = draw_confusions(results, Path(folder), self.name())
+        return [path for kinds in drawn.values() for path in kinds.values()]
+
+    def _arrays(self, part: str) -> tuple[dict, np.ndarray]:
+        rows = self.splits[part]
+        arrays = {record.name: self.table.modalities[record.name][rows] for record in self.inputs}
+        return arrays, self.table.targets[rows]
+
+    def _judge(self, part: str) -> Result:
+        self._require("evaluate", ("createArchitecture() or loadModel", "model"))
+        self._require("evaluate", ("loadData", "table"))
+        arrays, targets = self._arrays(part)
+        return evaluate(self.probabilities(arrays), targets, self.labels)
+
+    def _modality_drops(self) -> dict[str, float]:
+        """What the test accuracy loses when one of several modalities is shuffled."""
+        if len(self.inputs) < 2:
+            return {}
+        arrays, targets = self._arrays("test")
+        return {
+            name: permutation_drop(self.probabilities, arrays, targets, name, self.options.seed)
+            for name in arrays
+        }
+
+    def _require(self, step: str, *needed: tuple[str, str]) -> None:
+        for missing, attribute in needed:
+            if getattr(self, attribute) is None:
+                raise StepOrderError(
+                    f"{step}() builds on {missing}(), which has not been called; the order is "
+                    "loadData, createArchitecture, prepareModel, train, save"
+                )

@@ -1,0 +1,51 @@
+"""`run.py list`: what there is. Imports nothing heavy, so that it answers at once."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from datasets import DATASETS
+from models import MODELS
+from models.commands.parser import Parser, percent, print_json
+from models.runs import all_runs, read_json
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(words: list[str]) -> int:
+    parser = Parser("list", "Show models, data sets, recipes and saved runs.")
+    parser.add_out()
+    parser.add_json()
+    arguments = parser.parse(words, "list")
+    recipes = sorted(path.stem for path in (ROOT / "training" / "recipes").glob("[a-z]*.py"))
+    found = {
+        "models": {name: _summary(place.split(":")[0]) for name, place in MODELS.items()},
+        "data": {name: _summary(place) for name, place in DATASETS.items()},
+        "recipes": {name: _summary(f"training.recipes.{name}") for name in recipes},
+        "runs": {
+            f"{path.parent.name}/{path.name}": _figures(path)
+            for path in all_runs(Path(arguments.out))
+        },
+    }
+    if arguments.json:
+        print_json(found)
+        return 0
+    for title, entries in found.items():
+        print(title + ":" + ("" if entries else " none yet"))
+        for name, text in entries.items():
+            print(f"  {name:24} {text}")
+    return 0
+
+
+def _summary(module: str) -> str:
+    """First line of a module's docstring, read without importing it."""
+    source = Path(ROOT, *module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
+
+
+def _figures(run: Path) -> str:
+    metadata, test = read_json(run, "metadata.json"), read_json(run, "metrics.json")["test"]
+    kind = "demonstration data" if metadata["synthetic"] else metadata["data"]
+    accuracy = f"test accuracy {percent(test['accuracy'])}, n {test['n']}"
+    return f"{accuracy}, {kind}, {metadata['finished']}"

@@ -1,0 +1,53 @@
+"""What the verbs share: a parser whose complaints are one line, and how to print an answer."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+from typing import NoReturn
+
+from datasets.errors import InputError
+
+OUT = "saved_models"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises `InputError` and names the right flags."""
+
+    def __init__(self, verb: str, description: str):
+        super().__init__(prog=f"run.py {verb}", description=description, allow_abbrev=False)
+        self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+    def error(self, message) -> NoReturn:
+        raise InputError(f"{message} (see python {self.prog} --help)")
+
+    def parse(self, words: list[str], owner: str) -> argparse.Namespace:
+        """Parse all words; an unknown flag is an error that lists the right ones."""
+        arguments, unknown = self.parse_known_args(words)
+        if unknown:
+            word = unknown[0].split("=")[0]
+            flags = [flag for action in self._actions for flag in action.option_strings[-1:]]
+            near = difflib.get_close_matches(word, flags, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise InputError(f"{owner} has no option {word}{hint}; it has {', '.join(flags)}")
+        return arguments
+
+    def add_out(self) -> None:
+        self.add_argument("--out", default=OUT, help=f"folder of saved runs (default {OUT})")
+
+    def add_json(self) -> None:
+        self.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def print_json(content) -> None:
+    print(json.dumps(content, indent=1))
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def share_with_interval(result_json: dict, figure: str) -> str:
+    low, high = result_json["intervals"][figure]
+    return f"{percent(result_json[figure])} ({100 * low:.1f} to {100 * high:.1f})"

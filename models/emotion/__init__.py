@@ -1,0 +1,1 @@
+"""Emotion from a face: its picture, its landmarks, and both fused (paper 004)."""

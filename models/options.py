@@ -1,0 +1,163 @@
+"""A model's options: frozen dataclass <-> command-line flags <-> config.json."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import types
+import typing
+from dataclasses import dataclass
+from typing import ClassVar
+
+from datasets import DATASETS
+from datasets.base import SPLIT_RULES
+from datasets.errors import InputError
+
+
+def option(help_text: str, default=None, choices=None, minimum=None, above=None):
+    """A dataclass field that is also a flag.
+
+    A default of None is filled from the preset where the preset names the field.
+    """
+    metadata = {"help": help_text, "choices": choices, "minimum": minimum, "above": above}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every model of the zoo can be told. Validated once, when it is made.
+
+    Raises:
+        InputError: a value of the wrong type, out of range, or not among the choices.
+    """
+
+    PRESETS: ClassVar[dict[str, dict]] = {}
+    REAL_DATA: ClassVar[str] = ""  # the data set that --data-dir means unless --data says more
+    DEMONSTRATION: ClassVar[str] = ""  # the synthetic set that stands in without --data-dir
+
+    data: str | None = option(
+        "data set; without --data-dir the synthetic demonstration set, with it the user's",
+        choices=tuple(DATASETS),
+    )
+    data_dir: str | None = option("folder, archive or table with the user's own data")
+    split_rule: str = option(
+        "paper: seeded 70/20/10 shuffle; official: the parts that the publisher assigned",
+        "paper",
+        choices=tuple(SPLIT_RULES),
+    )
+    preset: str | None = option("a set of defaults: the publication's, or what we recommend")
+    epochs: int | None = option("passes over the training data", minimum=1)
+    batch_size: int | None = option("samples per training step", minimum=1)
+    seed: int = option(
+        "seeds the split, the initial weights and the order of samples", 0, minimum=0
+    )
+
+    def __post_init__(self):
+        self._choose_preset()
+        self._choose_data()
+        for field in dataclasses.fields(self):
+            self._set(field.name, _checked(field, self._type(field), getattr(self, field.name)))
+
+    def _set(self, name, value):
+        object.__setattr__(self, name, value)
+
+    def _choose_preset(self):
+        presets = tuple(self.PRESETS)
+        if self.preset is None:
+            self._set("preset", "recommended" if "recommended" in presets else presets[0])
+        if self.preset not in presets:
+            raise InputError(f"--preset {self.preset}: take one of {', '.join(presets)}")
+        for name, value in self.PRESETS[self.preset].items():
+            if getattr(self, name) is None:
+                self._set(name, value)
+
+    def _choose_data(self):
+        if self.data is None:
+            self._set("data", self.REAL_DATA if self.data_dir else self.DEMONSTRATION)
+        if self.data == self.DEMONSTRATION and self.data_dir:
+            raise InputError(
+                f"--data {self.data} is generated and reads no --data-dir: leave one of them out"
+            )
+        if self.data != self.DEMONSTRATION and not self.data_dir:
+            raise InputError(f"--data {self.data} needs --data-dir: the folder where your data lie")
+
+    @classmethod
+    def _type(cls, field):
+        return typing.get_type_hints(cls)[field.name]
+
+    def to_json(self) -> dict:
+        return dataclasses.asdict(self)
+
+    def command(self, model: str) -> str:
+        """The command line that trains with these options, defaults left out."""
+        words = ["python", "run.py", "train", "--model", model]
+        plain = type(self)(preset=self.preset, data=self.data, data_dir=self.data_dir)
+        for field in dataclasses.fields(self):
+            value, default = getattr(self, field.name), getattr(plain, field.name)
+            if field.name not in ("data", "data_dir") and value == default:
+                continue
+            if value is None or (field.name == "data" and value == self.DEMONSTRATION):
+                continue
+            if type(value) is bool:
+                words.append(flag(field.name) if value else flag("no_" + field.name))
+            else:
+                words += [flag(field.name), str(value)]
+        return shlex.join(words)
+
+    @classmethod
+    def from_json(cls, values: dict) -> Options:
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise InputError(f"config.json holds an option that the model lacks: '{unknown[0]}'")
+        return cls(**values)
+
+    @classmethod
+    def add_flags(cls, parser: argparse.ArgumentParser) -> None:
+        """Give the parser one flag per field; a flag that is not typed leaves no value."""
+        for field in dataclasses.fields(cls):
+            keywords = {"help": field.metadata["help"], "default": argparse.SUPPRESS}
+            kind = _plain_type(cls._type(field))
+            if kind is bool:
+                keywords["action"] = argparse.BooleanOptionalAction
+            else:
+                keywords |= {"type": kind, "metavar": _metavar(field, kind)}
+            parser.add_argument(flag(field.name), dest=field.name, **keywords)
+
+    @classmethod
+    def flags(cls) -> list[str]:
+        return [flag(field.name) for field in dataclasses.fields(cls)]
+
+
+def flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _metavar(field, kind):
+    choices = field.metadata["choices"]
+    return "{" + ",".join(choices) + "}" if choices else {int: "N", float: "X"}.get(kind, "TEXT")
+
+
+def _plain_type(annotation):
+    """The type without its `| None`."""
+    if isinstance(annotation, types.UnionType):
+        return next(kind for kind in typing.get_args(annotation) if kind is not type(None))
+    return annotation
+
+
+def _checked(field, annotation, value):
+    if value is None and _plain_type(annotation) is not annotation:
+        return None
+    name, kind, limits = flag(field.name), _plain_type(annotation), field.metadata
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise InputError(f"{name} {value}: a value of type {kind.__name__} is needed")
+    if limits["choices"] and value not in limits["choices"]:
+        raise InputError(f"{name} {value}: take one of {', '.join(limits['choices'])}")
+    if limits["minimum"] is not None and not value >= limits["minimum"]:
+        raise InputError(f"{name} {value}: at least {limits['minimum']} is needed")
+    if limits["above"] is not None and not limits["above"] < value < float("inf"):
+        raise InputError(f"{name} {value}: a finite number above {limits['above']} is needed")
+    return value

@@ -1,0 +1,128 @@
+"""The report of a run: which figures it shows, and in which order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from datasets.audit import audit
+from datasets.base import SPLITS
+from training import reports
+from training.evaluation import Result
+from training.report_page import CONFUSION, CURVES, write_report_page
+
+KINDS = {
+    "absolute": "number of samples",
+    "percent": "percent of all samples",
+    "row_normalised": "percent of the true class",
+}
+CURVE_CAPTIONS = {
+    "accuracy": "Accuracy over the epochs",
+    "loss": "Loss over the epochs; class weights count in training only",
+    "learning_rate": "Learning rate of each epoch",
+}
+EXAMPLES = 14
+
+
+def write_report(folder: Path, run, metadata: dict, history: pd.DataFrame) -> None:
+    """Write all pictures and tables of a run, and the page that shows them.
+
+    Args:
+        folder: where they go.
+        run: models.artefact.Run.
+        metadata: as in `metadata.json`.
+        history: one row per epoch.
+    """
+    folder.mkdir(exist_ok=True)
+    curves = reports.plot_history(history, folder)
+    figures = {CURVES: [(CURVE_CAPTIONS[path.stem], path) for path in curves]}
+    for part, paths in draw_confusions(run.results, folder, run.model).items():
+        figures[f"{CONFUSION}: {part}"] = [
+            (f"{part}, {KINDS[kind]}", path) for kind, path in paths.items()
+        ]
+    counts = {part: _counts(run.table, run.splits[part]) for part in SPLITS}
+    figures["Data"] = [
+        ("Samples of each class", reports.plot_class_counts(counts, folder / "classes.png"))
+    ]
+    if "image" in run.table.modalities:
+        path = _draw_examples(run, folder / "examples.png")
+        figures["Data"].append(("Training samples", path))
+    for part, result in run.results.items():
+        reports.write_classification_report(result, folder / f"classification_{part}.csv")
+        reports.write_confusion_csv(result, folder / f"confusion_{part}.csv")
+    write_report_page(
+        folder / "report.html",
+        title=f"{run.model} on {run.table.name}, run {metadata['run']}",
+        provenance=run.table.provenance,
+        synthetic=run.table.synthetic,
+        facts=_facts(run, metadata),
+        command=run.command,
+        results=run.results,
+        figures=figures,
+        audit=audit(run.table, run.splits).lines(),
+        notes=[*run.notes, *_drop_lines(run.modality_drop)],
+    )
+
+
+def draw_confusions(results: dict[str, Result], folder: Path, name: str) -> dict:
+    """Draw every kind of matrix of every part: part -> kind -> file."""
+    return {
+        part: {
+            kind: reports.plot_confusion(
+                result, kind, folder / f"confusion_{part}_{kind}.png", f"{name}, {part}"
+            )
+            for kind in KINDS
+        }
+        for part, result in results.items()
+    }
+
+
+def _counts(table, rows) -> dict[str, int]:
+    found = np.bincount(table.targets[rows], minlength=len(table.labels))
+    return dict(zip(table.labels, found.tolist(), strict=True))
+
+
+def _draw_examples(run, path: Path) -> Path:
+    """Some training samples, as many of each class as there is room for."""
+    targets, rows = run.table.targets, run.splits.train
+    each = max(1, EXAMPLES // len(run.table.labels))
+    chosen = np.concatenate(
+        [rows[targets[rows] == index][:each] for index in range(len(run.table.labels))]
+    )[:EXAMPLES]
+    landmarks = run.table.modalities.get("landmarks")
+    return reports.plot_samples(
+        np.clip(run.table.modalities["image"][chosen], 0, 255).astype(np.uint8),
+        run.table.frame["label"].iloc[chosen].tolist(),
+        path,
+        None if landmarks is None else landmarks[chosen],
+    )
+
+
+def _facts(run, metadata: dict) -> dict[str, str]:
+    options = ", ".join(
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in run.options.items()
+        if value is not None and name not in ("data", "data_dir", "preset", "seed")
+    )
+    sizes = run.splits.sizes()
+    versions = metadata["versions"]
+    return {
+        "Model": f"{run.model}, {metadata['parameters']:,} parameters",
+        "Preset": metadata["preset"],
+        "Options": options,
+        "Data": metadata["data"],
+        "Parts": ", ".join(f"{size:,} {part}" for part, size in sizes.items()),
+        "Seed": str(metadata["seed"]),
+        "Finished": metadata["finished"],
+        "Duration": f"{metadata['seconds']:.0f} s",
+        "Versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
+    }
+
+
+def _drop_lines(drops: dict[str, float]) -> list[str]:
+    return [
+        f"Shuffling {name} among the test samples costs {100 * drop:.1f} points of accuracy."
+        for name, drop in drops.items()
+    ]

@@ -1,0 +1,67 @@
+"""Menagerie: train, judge and use the models of the zoo.
+
+python run.py --model FinalNN --combine features     train, judge, report and save
+python run.py VERB --help                            more about one verb
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from importlib import import_module
+
+from datasets.errors import InputError
+from models.commands import VERBS
+
+NEED_NETWORKS = ("train", "evaluate", "predict", "recipe")
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one command line; returns its exit code (2: a mistake in what was given)."""
+    words = list(sys.argv[1:] if words is None else words)
+    _quieten()
+    try:
+        if words in ([], ["-h"], ["--help"], ["help"]):
+            print(_help())
+            return 0
+        verb = "train" if words[0].startswith("-") else words.pop(0)
+        if verb not in VERBS:
+            raise InputError(f"there is no verb '{verb}': take one of {', '.join(VERBS)}")
+        if verb in NEED_NETWORKS and not {"-h", "--help"} & set(words):
+            _import_tensorflow()
+        return import_module(f"models.commands.{verb}").run(words)
+    except InputError as error:
+        if "--debug" in words:
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def _help() -> str:
+    verbs = "\n".join(f"    {verb:9} {text}" for verb, text in VERBS.items())
+    return f"{__doc__.rstrip()}\n\nVerbs:\n{verbs}"
+
+
+def _import_tensorflow() -> None:
+    """Import it with standard error closed: its start-up lines ignore every setting."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import_module("tensorflow").config.list_physical_devices()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _quieten() -> None:
+    """Progress and messages go to standard error; TensorFlow keeps its own to itself."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("menagerie").setLevel(logging.INFO)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,279 @@
+"""What every model of the zoo must do. A model is tested here by standing in the table."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from datasets.base import SPLITS
+from datasets.errors import InputError
+from models import MODELS, model_class
+from models.artefact import read_history, verify_run
+from models.base import NNModel, StepOrderError
+from models.commands.parser import Parser
+from models.runs import read_json
+
+SAMPLES = 240
+
+
+@cache
+def small_table(name):
+    """A few samples of the demonstration set of a model."""
+    model = model_class(name)()
+    model.loadData()
+    return model.table.take(np.arange(SAMPLES))
+
+
+def prepared(name, out, run="run", **options):
+    """A model just before its training."""
+    chosen = model_class(name)
+    model = chosen(chosen.Options(**options), out, run)
+    model.splitTable(small_table(name))
+    model.createArchitecture()
+    model.prepareModel()
+    return model
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def trained(request, tmp_path_factory):
+    """Each model, trained for three epochs and saved."""
+    model = prepared(request.param, tmp_path_factory.mktemp(request.param), epochs=3)
+    model.train()
+    model.save()
+    return model
+
+
+def raw_inputs(model, count=3, height=61, width=50):
+    """Raw samples of a size that no network was made for."""
+    rng = np.random.default_rng(0)
+    made = {
+        "image": lambda: rng.integers(0, 256, (count, height, width, 3), np.uint8),
+        "landmarks": lambda: (rng.random((count, 68, 2)) * (width, height)).astype(np.float32),
+    }
+    return {record.name: made[record.name]() for record in model.inputs}
+
+
+def test_the_class_is_final_and_only_fills_in_the_three_steps():
+    for name in MODELS:
+        chosen = model_class(name)
+        assert chosen.__bases__ == (NNModel,)
+        final = {"train", "save", "loadModel", "predict", "evaluateOnTest"}
+        assert not final & set(vars(chosen))
+
+
+def test_shapes_and_named_outputs(trained):
+    arrays = {record.name: trained.table.modalities[record.name][:5] for record in trained.inputs}
+    for record in trained.inputs:
+        assert trained.model.input[record.name].shape[1:] == record.fitted_shape
+    outputs = trained.model.predict(arrays, verbose=0)
+    assert set(outputs) == {"features", "embedding", "probabilities"}
+    assert outputs["probabilities"].shape == (5, len(trained.table.labels))
+    np.testing.assert_allclose(outputs["probabilities"].sum(axis=1), 1, atol=1e-5)
+    assert outputs["embedding"].shape[0] == 5
+
+
+def test_the_loss_falls(trained):
+    losses = read_history(trained.folder)["loss"].to_numpy()
+    assert len(losses) == 3
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "FinalNN"])
+def test_one_seed_gives_one_result(name, tmp_path):
+    def weights(run, seed):
+        keras.utils.set_random_seed(seed + 100)  # what came before must not matter
+        model = prepared(name, tmp_path, run, epochs=1, seed=seed)
+        model.train()
+        return np.concatenate([value.ravel() for value in model.model.get_weights()])
+
+    one, same, other = weights("a", 0), weights("b", 0), weights("c", 1)
+    np.testing.assert_allclose(one, same, atol=1e-6)
+    assert np.abs(one - other).max() > 1e-3
+
+
+def test_three_ways_of_loading_agree_on_raw_input(trained):
+    raw = raw_inputs(trained)
+    ours = trained.predict(raw)
+    loaded = type(trained).loadModel(trained.folder).predict(raw)
+    network = tf.saved_model.load(str(trained.folder / "savedmodel"))
+    serving = network.serve(raw)
+    layer = keras.layers.TFSMLayer(trained.folder / "savedmodel", call_endpoint="serve")(raw)
+    for name in ("probabilities", "embedding"):
+        np.testing.assert_allclose(loaded[name], ours[name], atol=1e-6)
+        np.testing.assert_allclose(serving[name].numpy(), ours[name], atol=1e-5)
+        np.testing.assert_allclose(np.asarray(layer[name]), ours[name], atol=1e-5)
+    labels = [trained.table.labels[index] for index in ours["probabilities"].argmax(axis=1)]
+    assert [label.decode() for label in serving["label"].numpy()] == labels
+
+
+def test_raw_input_of_the_fitted_size_gives_the_fitted_answer(trained):
+    rows = trained.splits.test[:8]
+    arrays = {record.name: trained.table.modalities[record.name][rows] for record in trained.inputs}
+    fitted = trained.model.predict(arrays, verbose=0)["probabilities"]
+    np.testing.assert_allclose(trained.predict(arrays)["probabilities"], fitted, atol=1e-5)
+
+
+def test_the_run_is_whole(trained):
+    names = {path.name for path in trained.folder.iterdir()}
+    assert names == {
+        "model.keras", "savedmodel", "config.json", "labels.json", "split.json", "metrics.json",
+        "history.csv", "metadata.json", "README.md", "reports", "example.npz",
+    }  # fmt: skip
+    assert not list(trained.folder.parent.glob(".*"))
+    verify_run(trained.folder)
+    metrics = read_json(trained.folder, "metrics.json")
+    for part in SPLITS:
+        figures = metrics[part]
+        assert figures["n"] == len(trained.splits[part])
+        for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"):
+            low, high = figures["intervals"][name]
+            assert low <= figures[name] <= high
+    assert metrics["test"]["accuracy"] == trained.evaluateOnTest().figures["accuracy"]
+    split = read_json(trained.folder, "split.json")
+    keys = trained.table.frame["key"].to_numpy()
+    for part in SPLITS:
+        assert split[part]["keys"] == keys[trained.splits[part]].tolist()
+    metadata = read_json(trained.folder, "metadata.json")
+    assert metadata["synthetic"] is True
+    assert metadata["provenance"] in (trained.folder / "reports" / "report.html").read_text()
+    assert "Demonstration data" in (trained.folder / "README.md").read_text()
+
+
+def test_a_loaded_run_judges_as_before(trained):
+    loaded = type(trained).loadModel(trained.folder)
+    loaded.useData(trained.table, trained.splits)
+    before = read_json(trained.folder, "metrics.json")["validation"]
+    assert loaded.evaluateOnValid().figures["accuracy"] == before["accuracy"]
+    assert loaded.evaluateOnValid().figures["log_loss"] == pytest.approx(before["log_loss"])
+
+
+def test_plots_and_matrices_can_be_drawn_again(trained, tmp_path):
+    assert {path.name for path in trained.generatePlots(tmp_path)} == {
+        "accuracy.png", "loss.png", "learning_rate.png",
+    }  # fmt: skip
+    drawn = trained.generateConfusionMatrices(tmp_path)
+    assert len(drawn) == 9
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+
+
+def test_the_cards_snippet_runs_without_the_zoo(trained):
+    card = (trained.folder / "README.md").read_text()
+    snippet = re.search(r"```python\n(.*?)```", card, re.DOTALL).group(1)
+    assert "models" not in re.findall(r"import (\w+)", snippet)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", snippet],
+        cwd=trained.folder, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split()[0] in trained.table.labels
+
+
+def test_a_damaged_run_is_refused(trained, tmp_path):
+    import shutil
+
+    copy = tmp_path / trained.name() / "copy"
+    shutil.copytree(trained.folder, copy)
+    weights = next((copy / "savedmodel" / "variables").glob("*.data-*"))
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    weights.write_bytes(content)
+    with pytest.raises(InputError, match="damaged"):
+        type(trained).loadModel(copy)
+    weights.unlink()
+    with pytest.raises(InputError, match="missing"):
+        type(trained).loadModel(copy)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "FinalNN"])
+def test_an_interrupted_training_goes_on_to_the_same_weights(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.callbacks.CHECKPOINT_SECONDS", 0)
+    whole = prepared(name, tmp_path, "whole", epochs=4)
+    whole.train()
+
+    broken = prepared(name, tmp_path, "broken", epochs=4)
+    stop = keras.callbacks.LambdaCallback(on_epoch_begin=_interrupt_third)
+    phase = broken.phases[0]
+    object.__setattr__(phase, "callbacks", (*phase.callbacks, stop))
+    with pytest.raises(KeyboardInterrupt):
+        broken.train()
+    again = prepared(name, tmp_path, "broken", epochs=4)
+    again.train(resume=True)
+    for one, other in zip(whole.model.get_weights(), again.model.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    folder = again.save()
+    history = read_history(folder)
+    assert history["epoch"].tolist() == [1, 2, 3, 4]
+
+
+def _interrupt_third(epoch, logs):
+    if epoch == 2:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_step_out_of_order_names_the_missing_one(name, tmp_path):
+    model = model_class(name)(out=tmp_path)
+    with pytest.raises(StepOrderError, match="loadData"):
+        model.train()
+    with pytest.raises(StepOrderError, match="train"):
+        model.save()
+    with pytest.raises(StepOrderError, match="createArchitecture"):
+        model.predict({})
+    model.splitTable(small_table(name))
+    with pytest.raises(StepOrderError, match="createArchitecture"):
+        model.train()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_never_overwritten(trained):
+    again = type(trained)(trained.options, trained.out, trained.run)
+    again.useData(trained.table, trained.splits)
+    again.model, again.phases = trained.model, trained.phases
+    with pytest.raises(InputError, match="exists"):
+        again.train()
+
+
+def test_options_round_trip(trained):
+    options = trained.options
+    stored = json.loads((trained.folder / "config.json").read_text())
+    assert type(options).from_json(stored) == options
+    parser = Parser("train", "")
+    type(options).add_flags(parser)
+    words = options.command(trained.name()).split()[5:]
+    assert type(options)(**_typed(parser, words)) == options
+
+
+def _typed(parser, words):
+    values = vars(parser.parse(words, "test"))
+    return {name: value for name, value in values.items() if name != "debug"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"epochs": 0}, {"epochs": 1.5}, {"batch_size": -1}, {"seed": -1}, {"preset": "best"},
+        {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"split_rule": "mine"},
+        {"data": "nothing"}, {"data": "fer2013"}, {"data": "faces", "data_dir": "here"},
+    ],
+)  # fmt: skip
+def test_bad_options_are_refused(name, options):
+    with pytest.raises(InputError, match="--"):
+        model_class(name).Options(**options)
+
+
+def test_the_folder_of_a_run_can_be_moved(trained, tmp_path):
+    import shutil
+
+    moved = Path(shutil.copytree(trained.folder, tmp_path / "elsewhere"))
+    raw = raw_inputs(trained)
+    answer = type(trained).loadModel(moved).predict(raw)["probabilities"]
+    np.testing.assert_allclose(answer, trained.predict(raw)["probabilities"], atol=1e-6)

@@ -1,0 +1,160 @@
+"""What happens while a network trains: progress, the history, checkpoints to go on from."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+import keras
+import pandas as pd
+from tqdm import tqdm
+
+CHECKPOINT_SECONDS = 20  # writing a large network takes most of a second: at most this is lost
+HISTORY, STATE = "history.csv", "state.json"
+
+
+class Progress(keras.callbacks.Callback):
+    """One bar over all steps of a phase, with the time left, on standard error."""
+
+    def __init__(self, title: str, epochs: int, steps: int, first_epoch: int = 0):
+        super().__init__()
+        self.epochs, self.steps = epochs, steps
+        self.bar = tqdm(
+            total=epochs * steps,
+            initial=first_epoch * steps,
+            desc=title,
+            unit="step",
+            mininterval=1.0,
+        )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._before = epoch * self.steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.update(self._before + batch + 1 - self.bar.n)
+
+    def on_epoch_end(self, epoch, logs=None):
+        shown = {
+            name: f"{logs[name]:.3f}"
+            for name in ("loss", "accuracy", "val_loss", "val_accuracy")
+            if name in logs
+        }
+        self.bar.set_postfix(epoch=f"{epoch + 1}/{self.epochs}", **shown)
+
+    def close(self):
+        """End the bar; an interruption skips `on_train_end`, so the caller does it."""
+        self.bar.close()
+
+
+class SeedEpochs(keras.callbacks.Callback):
+    """Makes the chance in an epoch (dropout) depend on the seed and the epoch's number alone.
+
+    Keras does not save the state of its random layers with the weights; this way a training that
+    is gone on with draws what an uninterrupted one would have drawn.
+    """
+
+    def __init__(self, seed: int):
+        super().__init__()
+        self.seed = seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        generators = [
+            generator
+            for layer in self.model._flatten_layers()
+            for generator in layer._seed_generators
+        ]
+        for index, generator in enumerate(generators):
+            generator.state.assign([self.seed % 2**32, (index << 24) + (epoch << 16)])
+
+
+class History(keras.callbacks.Callback):
+    """Writes one row per epoch to `history.csv`: figures, learning rate and seconds.
+
+    Columns: phase, epoch (from 1), loss, accuracy, val_loss, val_accuracy, learning_rate (that of
+    the epoch), seconds.
+
+    Raises:
+        ArithmeticError: the loss of an epoch is not a finite number.
+    """
+
+    def __init__(self, folder: Path, phase: str):
+        super().__init__()
+        self.path, self.phase = folder / HISTORY, phase
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        row = {"phase": self.phase, "epoch": epoch + 1}
+        row |= {name: float(value) for name, value in logs.items() if name != "learning_rate"}
+        row |= {"learning_rate": rate, "seconds": time.perf_counter() - self._start}
+        pd.DataFrame([row]).to_csv(self.path, mode="a", header=not self.path.exists(), index=False)
+        if not math.isfinite(row["loss"]):
+            raise ArithmeticError(
+                f"the loss became {row['loss']} in epoch {epoch + 1}: try a lower --learning-rate"
+            )
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keeps the newest whole epoch on disk: weights, optimizer and where the training stands."""
+
+    def __init__(self, folder: Path, phase: int, epochs: int):
+        super().__init__()
+        self.folder, self.phase, self.epochs = folder, phase, epochs
+        self._last = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        due = time.perf_counter() - self._last >= CHECKPOINT_SECONDS
+        if not due and epoch + 1 < self.epochs:
+            return
+        weights = self.folder / f"checkpoint-{self.phase}-{epoch + 1}.weights.h5"
+        self.model.save_weights(weights)
+        write_state(self.folder, {"phase": self.phase, "epoch": epoch + 1, "weights": weights.name})
+        for old in self.folder.glob("checkpoint-*.weights.h5"):
+            if old != weights:
+                old.unlink()
+        self._last = time.perf_counter()
+
+
+class Resume(keras.callbacks.Callback):
+    """Puts weights, optimizer and the other callbacks back to the end of a kept epoch.
+
+    Callbacks such as ReduceLROnPlateau forget everything when a training begins, but what they
+    know is a function of the history: they are shown it again, then the optimizer is restored.
+    """
+
+    def __init__(self, folder: Path, phase: str, state: dict, others):
+        super().__init__()
+        self.folder, self.phase, self.state, self.others = folder, phase, state, others
+
+    def on_train_begin(self, logs=None):
+        history = pd.read_csv(self.folder / HISTORY)
+        for row in history[history["phase"] == self.phase].to_dict("records"):
+            for callback in self.others:
+                callback.on_epoch_end(row["epoch"] - 1, row)
+        self.model.optimizer.build(self.model.trainable_variables)
+        self.model.load_weights(self.folder / self.state["weights"])
+
+
+def read_state(folder: Path) -> dict | None:
+    """Where an interrupted training stands: phase (from 0), epochs done, weights; None if new."""
+    path = folder / STATE
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def write_state(folder: Path, state: dict) -> None:
+    """Replace the state in one step: a kill leaves the old one or the new one."""
+    draft = folder / (STATE + ".new")
+    draft.write_text(json.dumps(state))
+    os.replace(draft, folder / STATE)
+
+
+def forget_later_epochs(folder: Path, phase: str, epoch: int) -> None:
+    """Drop rows of the history that came after the kept epoch; they will be trained again."""
+    path = folder / HISTORY
+    history = pd.read_csv(path)
+    history[(history["phase"] != phase) | (history["epoch"] <= epoch)].to_csv(path, index=False)

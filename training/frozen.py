@@ -1,0 +1,133 @@
+"""Frozen, deterministic parts of a network are computed once, not in every epoch.
+
+While only a head is trained, the layers before it give the same output for the same sample in
+every epoch. `split_at_frozen` finds that boundary in any functional model; the outputs at the
+boundary are stored, and the head is trained on them. Head and whole network share their layers, so
+training the head trains the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+
+
+@dataclass(frozen=True)
+class FrozenSplit:
+    """A network cut where its frozen part ends.
+
+    Attributes:
+        frozen: the network's inputs -> a dictionary of boundary tensors.
+        head: a dictionary of the same names -> the network's outputs.
+    """
+
+    frozen: keras.Model
+    head: keras.Model
+
+
+def split_at_frozen(network: keras.Model) -> FrozenSplit | None:
+    """Cut a functional model behind its largest frozen, deterministic part.
+
+    A layer belongs to that part if nothing before it trains, none of its own weights train, and it
+    gives the same output in training as in inference: a frozen batch normalisation does, an active
+    dropout does not, unless the layer was called with `training=False`.
+
+    Returns:
+        The two parts, or None if no weight is frozen or nothing is left to train.
+    """
+    walk = _Walk()
+    for output in _flat(network.outputs):
+        walk.visit(output)
+    boundary = [tensor for tensor in walk.boundary if not _is_input(tensor)]
+    if not boundary or not walk.frozen_weights or not network.trainable_weights:
+        return None
+    # A head that still needs a raw input beside stored tensors takes it as one more of its inputs.
+    boundary += [tensor for tensor in walk.boundary if _is_input(tensor)]
+    names = [f"stored_{index}" for index in range(len(boundary))]
+    stored = dict(zip(names, boundary, strict=True))
+    return FrozenSplit(
+        frozen=keras.Model(network.input, stored, name="frozen_part"),
+        head=_head(stored, network),
+    )
+
+
+class _Walk:
+    """Walks from the outputs to the inputs and notes where frozen meets trained."""
+
+    def __init__(self):
+        self.boundary = []
+        self.frozen_weights = False
+        self._known = {}
+
+    def visit(self, tensor) -> bool:
+        """Whether everything up to this tensor is frozen and deterministic."""
+        if id(tensor) in self._known:
+            return self._known[id(tensor)]
+        operation, node = _node(tensor)
+        parents = list(node.input_tensors)
+        states = [self.visit(parent) for parent in parents]
+        frozen = all(states) and _is_constant(operation, node)
+        if frozen and getattr(operation, "weights", ()):
+            self.frozen_weights = True
+        if not frozen:
+            known = {id(kept) for kept in self.boundary}
+            for parent, state in zip(parents, states, strict=True):
+                if state and id(parent) not in known:
+                    self.boundary.append(parent)
+                    known.add(id(parent))
+        self._known[id(tensor)] = frozen
+        return frozen
+
+
+def _node(tensor):
+    """The operation that made a tensor, and the call in which it did."""
+    history = tensor._keras_history
+    return history.operation, history.operation._inbound_nodes[history.node_index]
+
+
+def _is_input(tensor) -> bool:
+    return isinstance(tensor._keras_history.operation, keras.layers.InputLayer)
+
+
+def _is_constant(operation, node) -> bool:
+    if not isinstance(operation, keras.layers.Layer):
+        return True  # a plain function of keras.ops has neither weights nor chance
+    if operation.trainable_weights:
+        return False
+    if node.arguments.kwargs.get("training") is False:
+        return True  # it was wired to behave as in inference
+    return not any(_acts_in_training(layer) for layer in operation._flatten_layers())
+
+
+def _acts_in_training(layer) -> bool:
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return layer.trainable
+    return bool(layer._seed_generators) and getattr(layer, "rate", 1) != 0
+
+
+def _head(stored: dict, network: keras.Model) -> keras.Model:
+    """The rest of the network, its layers called again on inputs in place of the boundary."""
+    fresh = {
+        name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
+        for name, tensor in stored.items()
+    }
+    known = {id(tensor): fresh[name] for name, tensor in stored.items()}
+
+    def again(value):
+        if not isinstance(value, keras.KerasTensor):
+            return value
+        if id(value) not in known:
+            operation, node = _node(value)
+            arguments = node.arguments
+            args, keywords = keras.tree.map_structure(again, (arguments.args, arguments.kwargs))
+            made = operation(*args, **keywords)
+            for old, new in zip(node.outputs, _flat(made), strict=True):
+                known[id(old)] = new
+        return known[id(value)]
+
+    return keras.Model(fresh, keras.tree.map_structure(again, network.output), name="head")
+
+
+def _flat(structure):
+    return keras.tree.flatten(structure)

@@ -1,0 +1,46 @@
+"""Recipes: the tables of the papers as data, theirs beside ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: a model with its options.
+
+    Attributes:
+        name: as it stands in the table.
+        model: name of the model.
+        options: option -> value; what is not named keeps its preset value.
+        uses: option -> name of the row whose run, of the same seed, is its value.
+        paper: part -> accuracy in percent that the paper states, where it does.
+    """
+
+    name: str
+    model: str
+    options: dict = field(default_factory=dict)
+    uses: dict[str, str] = field(default_factory=dict)
+    paper: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One table.
+
+    Attributes:
+        title: what the table shows, and where it stands in the paper.
+        rows: in the order in which they are trained.
+        seeds: each row is trained once for each.
+        findings: "module:function" from (row name -> seed -> run folder) to lines that stand below
+            the table.
+        compared: names of rows whose curves are drawn together.
+        quick: options of every row under --quick, which also takes the first seed alone.
+    """
+
+    title: str
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...]
+    findings: str
+    compared: tuple[str, ...] = ()
+    quick: dict = field(default_factory=dict)
