@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from datasets.errors import InputError
+
 DATASETS = {
     "faces": "datasets.synthetic.faces",
     "fer2013": "datasets.fer2013",
     "folders": "datasets.own_data",
 }
+
+SYNTHETIC = ("faces",)
 
 
 def load_table(name: str, data_dir: str | None, modalities: tuple[str, ...], strict: bool = True):
@@ -26,9 +30,9 @@ def load_table(name: str, data_dir: str | None, modalities: tuple[str, ...], str
     Raises:
         InputError: the data are missing, broken, or not in a known format.
     """
-    module = import_module(DATASETS[name])
-    if name == "faces":
-        return module.load()
-    if name == "folders":
-        return module.load_folders(data_dir, "landmarks" in modalities, strict=strict)
-    return module.load(data_dir, "landmarks" in modalities, strict)
+    load = import_module(DATASETS[name]).load
+    if name in SYNTHETIC:
+        return load()
+    if data_dir is None:
+        raise InputError(f"{name} needs --data-dir: the folder where your data lie")
+    return load(data_dir, modalities, strict)

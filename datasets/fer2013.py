@@ -68,12 +68,14 @@ class _Faces:
     unreadable: tuple[str, ...] = ()
 
 
-def load(data_dir: str | Path, landmarks: bool, strict: bool = True) -> Table:
+def load(
+    data_dir: str | Path, modalities: tuple[str, ...] = ("image",), strict: bool = True
+) -> Table:
     """FER2013, or faces of one's own in one of its formats.
 
     Args:
         data_dir: a CSV, or a folder or an archive of a CSV or of class folders.
-        landmarks: whether to read the 68 landmarks of each face.
+        modalities: what to read: `image`, and `landmarks` if they are wanted.
         strict: False where faces are only judged: emotions may be missing then, and unknown ones
             stay in the table as labels outside its classes.
 
@@ -91,7 +93,7 @@ def load(data_dir: str | Path, landmarks: bool, strict: bool = True) -> Table:
     if strict:
         _refuse_missing(location, faces.frame["label"])
     digests = faces.frame["digest"].tolist()
-    modalities, quality = picture_modalities(faces.images, digests, landmarks, (SIDE, SIDE))
+    arrays, quality = picture_modalities(faces.images, digests, modalities, (SIDE, SIDE))
     return Table(
         name="fer2013",
         provenance=(
@@ -100,7 +102,7 @@ def load(data_dir: str | Path, landmarks: bool, strict: bool = True) -> Table:
         ),
         labels=EMOTIONS,
         frame=faces.frame,
-        modalities=modalities,
+        modalities=arrays,
         unreadable=faces.unreadable,
         quality=quality,
     )

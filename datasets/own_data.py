@@ -67,18 +67,14 @@ class ClassFolders:
         )
 
 
-def load_folders(
-    data_dir: str | Path,
-    landmarks: bool = False,
-    size: tuple[int, int] = (48, 48),
-    strict: bool = True,
+def load(
+    data_dir: str | Path, modalities: tuple[str, ...] = ("image",), strict: bool = True
 ) -> Table:
     """Class folders as a table of grey pictures; the folder names, sorted, are the classes.
 
     Args:
         data_dir: a folder or an archive of class folders.
-        landmarks: whether to read the 68 landmarks of each picture, which are faces then.
-        size: height and width that the pictures are brought to.
+        modalities: what to read: `image`, and `landmarks` where the pictures are faces.
         strict: False where the pictures are only judged: a single class will do then.
 
     Returns:
@@ -93,13 +89,13 @@ def load_folders(
         raise InputError(
             f"{data_dir} holds one class only, '{labels[0]}': add a folder for each further class"
         )
-    modalities, quality = picture_modalities(found.images, found.digests, landmarks, size)
+    arrays, quality = picture_modalities(found.images, found.digests, modalities)
     return Table(
         name="folders",
         provenance=f"The user's own pictures in class folders, {found.location.name}",
         labels=labels,
         frame=found.frame(),
-        modalities=modalities,
+        modalities=arrays,
         unreadable=found.unreadable,
         quality=quality,
     )
@@ -108,7 +104,7 @@ def load_folders(
 def picture_modalities(
     images: list[np.ndarray],
     digests: list[str],
-    landmarks: bool,
+    modalities: tuple[str, ...],
     size: tuple[int, int] = (48, 48),
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """What a face table holds beside its rows.
@@ -116,7 +112,7 @@ def picture_modalities(
     Args:
         images: uint8 pictures (height, width, 1 or 3).
         digests: content hash of every picture.
-        landmarks: whether to read the 68 landmarks of each picture.
+        modalities: what is wanted: `image`, `landmarks`.
         size: height and width that the pictures, and with them the landmarks, are brought to.
 
     Returns:
@@ -126,17 +122,17 @@ def picture_modalities(
     Raises:
         InputError: the landmark predictor is needed and not installed.
     """
-    if not landmarks:
+    if "landmarks" not in modalities:
         return {"image": fit_images(images, size)}, {}
     from datasets.landmarks import extract_landmarks, scale_points
 
     points, quality = extract_landmarks(images, digests)
     extents = np.array([image.shape[:2] for image in images]).reshape(-1, 2)
-    modalities = {
+    arrays = {
         "image": fit_images(images, size),
         "landmarks": scale_points(points, extents, size),
     }
-    return modalities, {"landmarks": quality}
+    return arrays, {"landmarks": quality}
 
 
 def read_class_folders(

@@ -76,42 +76,42 @@ def one_line(caught):
 )
 def test_every_published_table_is_read(tmp_path, name, header, parts):
     path = write_csv(tmp_path / "data", name, header=header)
-    table = load(path.parent, landmarks=False)
+    table = load(path.parent)
     assert_rows(table, parts)
     assert name in table.provenance
-    assert_rows(load(path, landmarks=False), parts)
+    assert_rows(load(path), parts)
 
 
 def test_line_ends_byte_marks_quotes_and_blank_lines_do_not_matter(tmp_path):
     pixels = [f'"{pixel_text(face)}"' for face in FACES]
     path = write_csv(tmp_path / "data", pixels=pixels, end="\r\n")
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes() + b"\r\n\r\n")
-    assert_rows(load(path, landmarks=False))
+    assert_rows(load(path))
 
 
 def test_emotions_may_be_names_and_their_variants(tmp_path):
     codes = ["Anger", "disgusted", "FEAR", "happiness", "sadness", "surprised", "neutral"] * 2
-    assert_rows(load(write_csv(tmp_path / "data", codes=codes), landmarks=False))
+    assert_rows(load(write_csv(tmp_path / "data", codes=codes)))
 
 
 def test_a_table_in_an_archive_is_read_in_place(tmp_path):
     with zipfile.ZipFile(tmp_path / "challenge.zip", "w") as packed:
         packed.writestr("challenge/icml_face_data.csv", csv_text("emotion, Usage, pixels"))
         packed.writestr("challenge/test.csv", "pixels\n1 2 3\n")
-    assert_rows(load(tmp_path / "challenge.zip", landmarks=False))
+    assert_rows(load(tmp_path / "challenge.zip"))
     assert [path.name for path in tmp_path.iterdir()] == ["challenge.zip"]
 
 
 def test_the_fuller_of_two_tables_is_taken(tmp_path):
     write_csv(tmp_path, "train.csv", header="emotion,pixels")
     write_csv(tmp_path, "fer2013.csv")
-    assert "fer2013.csv" in load(tmp_path, landmarks=False).provenance
+    assert "fer2013.csv" in load(tmp_path).provenance
 
 
 @pytest.mark.parametrize("parted", [True, False])
 def test_folders_hold_the_same_faces_as_the_table(tmp_path, parted):
-    table = load(write_csv(tmp_path / "csv"), landmarks=False)
-    folders = load(write_folders(tmp_path / "folders", parted), landmarks=False)
+    table = load(write_csv(tmp_path / "csv"))
+    folders = load(write_folders(tmp_path / "folders", parted))
     columns = ["label", "digest"] + ["part"] * parted
     one, other = (
         sorted(found.frame[columns].itertuples(index=False, name=None))
@@ -131,9 +131,9 @@ def test_tar_zip_and_folder_give_the_same_table(tmp_path, parted):
     with zipfile.ZipFile(tmp_path / "faces.zip", "w") as packed:
         for path in files:
             packed.write(path, path.relative_to(folder))
-    expected = load(folder, landmarks=False)
+    expected = load(folder)
     for name in ("faces.tar", "faces.zip"):
-        found = load(tmp_path / name, landmarks=False)
+        found = load(tmp_path / name)
         assert found.frame.equals(expected.frame)
         assert np.array_equal(found.modalities["image"], expected.modalities["image"])
 
@@ -142,20 +142,20 @@ def test_larger_colour_pictures_are_brought_to_the_faces_size(tmp_path):
     for emotion in EMOTIONS:
         (tmp_path / emotion).mkdir()
         Image.new("RGB", (96, 64), (200, 200, 200)).save(tmp_path / emotion / "1.png")
-    image = load(tmp_path, landmarks=False).modalities["image"]
+    image = load(tmp_path).modalities["image"]
     assert image.shape == (7, 48, 48, 1)
     np.testing.assert_allclose(image, 200, rtol=1e-6)
 
 
 def test_the_provenance_compares_with_the_published_checksum(tmp_path, monkeypatch):
     path = write_csv(tmp_path)
-    assert "differs from the published" in load(path, landmarks=False).provenance
+    assert "differs from the published" in load(path).provenance
     md5 = fer2013.hashlib.md5(path.read_bytes()).hexdigest()
     monkeypatch.setitem(fer2013.PUBLISHED, "fer2013.csv", md5)
-    assert "matches the published checksum" in load(path, landmarks=False).provenance
+    assert "matches the published checksum" in load(path).provenance
     other = path.rename(tmp_path / "other.csv")
     other.write_bytes(other.read_bytes() + b"\n")
-    assert "no checksum is published" in load(other, landmarks=False).provenance
+    assert "no checksum is published" in load(other).provenance
 
 
 # --- bad input
@@ -169,7 +169,7 @@ def test_a_missing_column_is_named_with_those_found(tmp_path, header, missing):
     found = header.replace(",", ", ")
     message = f"fer2013.csv, line 1: the column '{missing}' is missing; found: {found}"
     with pytest.raises(InputError, match=message) as caught:
-        load(path, landmarks=False)
+        load(path)
     assert one_line(caught)
 
 
@@ -193,7 +193,7 @@ def test_bad_pixels_are_named_with_file_and_line(tmp_path, change, message, row)
     pixels[row] = " ".join(change(pixels[row].split()))
     path = write_csv(tmp_path, pixels=pixels)
     with pytest.raises(InputError, match=f"fer2013.csv, line {row + 2}: .*{message}") as caught:
-        load(path, landmarks=False)
+        load(path)
     assert one_line(caught)
 
 
@@ -201,7 +201,7 @@ def test_a_pixel_too_few_here_and_one_too_many_there_is_not_evened_out(tmp_path)
     pixels = [pixel_text(face) for face in FACES]
     pixels[3], pixels[4] = pixels[3].rsplit(" ", 1)[0], pixels[4] + " 1"
     with pytest.raises(InputError, match="line 5: 2,303 pixels"):
-        load(write_csv(tmp_path, pixels=pixels), landmarks=False)
+        load(write_csv(tmp_path, pixels=pixels))
 
 
 @pytest.mark.parametrize("code", ["7", "-1", "contempt", ""])
@@ -209,8 +209,8 @@ def test_an_unknown_emotion_is_named_with_the_seven(tmp_path, code):
     path = write_csv(tmp_path, codes=[*CODES[:4], code, *CODES[5:]])
     message = f"line 6: unknown emotion '{code}'.*angry, disgust, fear, happy, sad, surprise, neut"
     with pytest.raises(InputError, match=message):
-        load(path, landmarks=False)
-    table = load(path, landmarks=False, strict=False)
+        load(path)
+    table = load(path, strict=False)
     assert table.targets.tolist() == [*CODES[:4], -1, *CODES[5:]]
     assert table.frame["label"][4] == code
 
@@ -218,39 +218,39 @@ def test_an_unknown_emotion_is_named_with_the_seven(tmp_path, code):
 def test_an_unknown_usage_is_named(tmp_path):
     path = write_csv(tmp_path, usages=["Practice", *USAGES[1:]])
     with pytest.raises(InputError, match="line 2: unknown Usage 'Practice'"):
-        load(path, landmarks=False)
-    assert load(path, landmarks=False, strict=False).frame["part"][0] == ""
+        load(path)
+    assert load(path, strict=False).frame["part"][0] == ""
 
 
 def test_a_row_of_another_length_is_named(tmp_path):
     path = write_csv(tmp_path)
     path.write_text(path.read_text() + "1,2\n")
     with pytest.raises(InputError, match="line 16: 2 columns where the header has 3"):
-        load(path, landmarks=False)
+        load(path)
 
 
 def test_a_table_without_rows_is_refused(tmp_path):
     (tmp_path / "fer2013.csv").write_text("emotion,pixels,Usage\n")
     with pytest.raises(InputError, match="has a header and no row"):
-        load(tmp_path, landmarks=False)
+        load(tmp_path)
     (tmp_path / "fer2013.csv").write_text("")
     with pytest.raises(InputError, match="'emotion' is missing; found: nothing"):
-        load(tmp_path, landmarks=False)
+        load(tmp_path)
 
 
 def test_an_emotion_without_a_face_is_named_unless_faces_are_only_judged(tmp_path):
     path = write_csv(tmp_path, codes=[0, 2, 3, 4, 5, 6, 6] * 2)
     with pytest.raises(InputError, match="no face for disgust"):
-        load(path, landmarks=False)
-    assert load(path, landmarks=False, strict=False).counts()["disgust"] == 0
+        load(path)
+    assert load(path, strict=False).counts()["disgust"] == 0
 
 
 def test_an_unknown_folder_is_named_with_the_way_out(tmp_path):
     folder = write_folders(tmp_path / "faces", parted=False)
     (folder / "happy").rename(folder / "contempt")
     with pytest.raises(InputError, match="'contempt' is no emotion.*angry.*--data folders"):
-        load(folder, landmarks=False)
-    table = load(folder, landmarks=False, strict=False)
+        load(folder)
+    table = load(folder, strict=False)
     assert table.labels == EMOTIONS
     assert (table.targets == -1).sum() == 2
 
@@ -260,23 +260,23 @@ def test_an_empty_emotion_folder_is_named_unless_faces_are_only_judged(tmp_path)
     for path in (folder / "happy").iterdir():
         path.unlink()
     with pytest.raises(InputError, match="'happy' holds no picture"):
-        load(folder, landmarks=False)
-    assert len(load(folder, landmarks=False, strict=False)) == 12
+        load(folder)
+    assert len(load(folder, strict=False)) == 12
 
 
 def test_an_image_that_is_no_image_is_named(tmp_path):
     folder = write_folders(tmp_path / "faces", parted=False)
     (folder / "happy" / "99.jpg").write_text("no picture")
     with pytest.raises(InputError, match="happy/99.jpg, is not a picture") as caught:
-        load(folder, landmarks=False)
+        load(folder)
     assert one_line(caught)
 
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(InputError, match="nowhere does not exist"):
-        load(tmp_path / "nowhere", landmarks=False)
+        load(tmp_path / "nowhere")
     with pytest.raises(InputError, match="nowhere.csv does not exist"):
-        load(tmp_path / "nowhere.csv", landmarks=False)
+        load(tmp_path / "nowhere.csv")
 
 
 # --- the parser
@@ -300,7 +300,7 @@ def test_rows_that_are_spaced_unusually_are_read_too():
 
 def test_chunks_do_not_show(tmp_path, monkeypatch):
     monkeypatch.setattr(fer2013, "_CHUNK", 4)
-    assert_rows(load(write_csv(tmp_path), landmarks=False))
+    assert_rows(load(write_csv(tmp_path)))
 
 
 def fastest(function, runs=3):
@@ -332,7 +332,7 @@ def test_the_parser_is_five_times_faster_than_a_loop_over_the_numbers():
 
 @pytest.mark.real
 def test_the_real_faces_are_all_read(real_data):
-    table = load(real_data / "fer2013", landmarks=False)
+    table = load(real_data / "fer2013")
     assert len(table) == 32298
     assert table.unreadable == ()
     assert table.modalities["image"].dtype == np.uint8
@@ -342,7 +342,7 @@ def test_the_real_faces_are_all_read(real_data):
 
 @pytest.mark.real
 def test_the_real_faces_as_a_table_are_the_same_faces(real_data, tmp_path):
-    table = load(real_data / "fer2013", landmarks=False)
+    table = load(real_data / "fer2013")
     rows = np.arange(0, len(table), 50)
     text = io.StringIO()
     writer = csv.writer(text)
@@ -350,6 +350,6 @@ def test_the_real_faces_as_a_table_are_the_same_faces(real_data, tmp_path):
     for row in rows:
         writer.writerow([table.targets[row], pixel_text(table.modalities["image"][row])])
     (tmp_path / "train.csv").write_text(text.getvalue())
-    again = load(tmp_path, landmarks=False)
+    again = load(tmp_path)
     assert again.frame["digest"].tolist() == table.frame["digest"].iloc[rows].tolist()
     assert again.targets.tolist() == table.targets[rows].tolist()

@@ -293,7 +293,7 @@ def test_a_file_that_is_no_predictor_is_named(faces, tmp_path, monkeypatch):
 def test_the_real_predictor_agrees_with_itself_on_an_even_face(real_data):
     from datasets.fer2013 import load
 
-    table = load(real_data / "fer2013", landmarks=False)
+    table = load(real_data / "fer2013")
     images = list(table.modalities["image"][:200])
     points, quality = extract_landmarks(images, table.frame["digest"].tolist()[:200])
     assert points.min() > -48 and points.max() < 96

@@ -12,7 +12,7 @@ from PIL import Image
 
 from datasets.errors import InputError
 from datasets.files import FileTree
-from datasets.own_data import load_folders, read_class_folders
+from datasets.own_data import load, read_class_folders
 
 RNG = np.random.default_rng(0)
 
@@ -113,8 +113,8 @@ def test_a_lone_class_is_no_wrapper(folder):
     shutil.rmtree(folder / "oak")
     assert read_class_folders(folder).labels == ["elm"] * 3
     with pytest.raises(InputError, match="one class only, 'elm'"):
-        load_folders(folder)
-    assert len(load_folders(folder, strict=False)) == 3
+        load(folder)
+    assert len(load(folder, strict=False)) == 3
 
 
 def test_other_files_and_hidden_ones_are_passed_over(folder):
@@ -147,7 +147,7 @@ def test_links_and_ways_out_of_an_archive_are_passed_over(folder):
 
 def test_the_table_holds_grey_pictures_of_one_size(folder):
     write_picture(folder / "oak" / "colour.jpg", (30, 20, 3))
-    table = load_folders(folder)
+    table = load(folder)
     assert table.labels == ("elm", "oak")
     assert table.modalities["image"].shape == (7, 48, 48, 1)
     assert table.targets.tolist() == [0, 0, 0, 1, 1, 1, 1]
@@ -158,7 +158,7 @@ def test_one_unreadable_picture_in_a_hundred_is_skipped_with_a_line(folder):
     for number in range(100):
         write_picture(folder / "oak" / f"more{number}.png")
     (folder / "elm" / "broken.jpg").write_bytes(b"no picture")
-    table = load_folders(folder)
+    table = load(folder)
     assert len(table) == 106
     assert table.unreadable == ("elm/broken.jpg: is not a picture",)
 
@@ -166,42 +166,42 @@ def test_one_unreadable_picture_in_a_hundred_is_skipped_with_a_line(folder):
 def test_too_many_unreadable_pictures_stop_with_the_first_of_them(folder):
     (folder / "elm" / "broken.jpg").write_bytes(b"no picture")
     with pytest.raises(InputError, match="1 of 7 .*elm/broken.jpg, is not a picture"):
-        load_folders(folder)
+        load(folder)
 
 
 def test_a_picture_beside_the_classes_is_reported(folder):
     write_picture(folder / "preview.png")
     with pytest.raises(InputError, match="preview.png, lies in no class folder"):
-        load_folders(folder)
+        load(folder)
 
 
 def test_an_empty_class_is_named(folder):
     (folder / "ash").mkdir()
     with pytest.raises(InputError, match="'ash' holds no picture"):
-        load_folders(folder)
+        load(folder)
 
 
 def test_an_empty_class_in_a_part_is_named(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "parted" / "train")
     (tmp_path / "parted" / "test" / "elm").mkdir(parents=True)
     with pytest.raises(InputError, match="'test' holds no picture|'test/elm' holds no picture"):
-        load_folders(tmp_path / "parted")
+        load(tmp_path / "parted")
 
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(InputError, match="nowhere does not exist"):
-        load_folders(tmp_path / "nowhere")
+        load(tmp_path / "nowhere")
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):
     with pytest.raises(InputError, match="no pictures in class folders"):
-        load_folders(tmp_path)
+        load(tmp_path)
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("a note")
     with pytest.raises(InputError, match="neither a folder nor an archive"):
-        load_folders(tmp_path / "notes.txt")
+        load(tmp_path / "notes.txt")
 
 
 @pytest.mark.parametrize("kind", [".zip", ".tar", ".tar.gz"])
@@ -211,7 +211,7 @@ def test_a_truncated_archive_is_refused(folder, kind, share):
     data = path.read_bytes().rstrip(b"\0")
     path.write_bytes(data[: int(share * len(data))])
     with pytest.raises(InputError, match="cannot be read") as caught:
-        load_folders(path)
+        load(path)
     assert "\n" not in str(caught.value)
 
 
@@ -221,7 +221,7 @@ def test_a_tar_that_ends_between_two_members_is_refused(folder):
         cut = packed.getmembers()[3].offset
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(InputError, match="its end is missing"):
-        load_folders(path)
+        load(path)
 
 
 def test_a_file_of_more_than_64_mb_is_not_read(folder, monkeypatch):

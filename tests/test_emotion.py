@@ -1,0 +1,175 @@
+"""Numbers of paper 004 that can be computed."""
+
+import keras
+import numpy as np
+import pytest
+
+from datasets.emotions import EMOTIONS
+from datasets.landmarks import IBUG_PARTS, PARTS
+from models.emotion.faces import sample_weights
+from models.emotion.final_nn import FinalNN
+from models.emotion.nn1 import NN1
+from models.emotion.nn2 import NN2
+from training.losses import class_weights
+from training.schedules import drop_at
+
+COUNTS = (4953, 547, 5121, 8989, 6077, 4002, 6198)  # paper 004, table 1
+
+
+@pytest.fixture(scope="module")
+def data():
+    model = NN1()
+    model.loadData()
+    table = model.table.take(np.arange(300))
+    model.splitTable(table)
+    return model.table, model.splits
+
+
+def built(model_class, data, out="saved_models", **options):
+    model = model_class(model_class.Options(**options), out)
+    model.useData(*data)
+    model.createArchitecture()
+    model.prepareModel()
+    return model
+
+
+def trainable(model):
+    return sum(int(np.prod(weight.shape)) for weight in model.model.trainable_weights)
+
+
+def test_class_weights_are_those_of_table_1():
+    weights = class_weights(dict(zip(EMOTIONS, COUNTS, strict=True)))
+    assert weights.round(3).tolist() == [1.815, 16.433, 1.755, 1.0, 1.479, 2.246, 1.450]
+
+
+def test_a_class_without_samples_has_no_weight():
+    with pytest.raises(ValueError, match="without samples"):
+        class_weights({"angry": 3, "happy": 0})
+
+
+def test_class_weights_count_what_the_option_says(data):
+    table, splits = data
+    whole = sample_weights(table, splits, NN1.Options())
+    train = sample_weights(table, splits, NN1.Options(class_weights="train"))
+    none = sample_weights(table, splits, NN1.Options(class_weights="none"))
+    targets = table.targets[splits.train]
+    for weights, counted in ((whole, table.targets), (train, targets)):
+        counts = np.bincount(counted)
+        np.testing.assert_allclose(weights, (counts.max() / counts)[targets])
+    assert (whole != train).any()
+    assert (none == 1).all()
+
+
+def test_nn1_has_the_papers_size_and_training(data):
+    model = built(NN1, data)
+    assert model.model.count_params() == trainable(model) == 13_126_455
+    options = model.options
+    assert (options.epochs, options.batch_size, options.learning_rate) == (16, 32, 1e-4)
+    assert options.class_weights == "all"
+    assert isinstance(model.phases[0].optimizer, keras.optimizers.Adam)
+    layers = [layer.name for layer in model.model.layers]
+    assert layers[2:8:2] == ["first_convolution", "second_convolution", "third_convolution"]
+    assert model.model.get_layer("flat").output.shape == (None, 20 * 20 * 64)
+
+
+def test_nn2_has_the_papers_size_and_training(data):
+    model = built(NN2, data)
+    assert model.model.count_params() == 210_983
+    assert trainable(model) == 210_439
+    assert model.model.get_layer("flat").output.shape == (None, 272)
+    assert (model.options.epochs, model.options.learning_rate) == (16, 1e-3)
+    (plateau,) = model.phases[0].callbacks
+    assert (plateau.monitor, plateau.factor, plateau.patience) == ("val_loss", 0.2, 5)
+
+
+def test_nn2_can_look_at_whole_parts(data):
+    model = built(NN2, data, per_part=True)
+    assert model.model.get_layer("flat").output.shape == (None, 32)
+
+
+def test_the_parts_of_the_face_cover_every_landmark_once():
+    for parts in (PARTS, IBUG_PARTS):
+        covered = [index for where in parts.values() for index in range(68)[where]]
+        assert sorted(covered) == list(range(68))
+    assert list(PARTS) == [
+        "jaw", "right_brow", "left_brow", "nose", "right_eye", "left_eye", "mouth", "lips",
+    ]  # fmt: skip
+    assert (PARTS["mouth"].stop, IBUG_PARTS["mouth"].stop) == (61, 60)
+
+
+def test_the_rate_drops_once_before_the_eleventh_epoch():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.optimizer.learning_rate = 1.0
+    schedule = drop_at(epoch=10, factor=0.2)
+    schedule.set_model(model)
+    rates = []
+    for epoch in range(16):
+        schedule.on_epoch_begin(epoch)
+        rates.append(float(model.optimizer.learning_rate))
+    np.testing.assert_allclose(rates, [1.0] * 10 + [0.2] * 6, rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def branches(data, tmp_path_factory):
+    """One epoch of NN1 and NN2 on the same samples."""
+    out = tmp_path_factory.mktemp("branches")
+    for model_class in (NN1, NN2):
+        model = built(model_class, data, out, epochs=1)
+        model.run = "first"
+        model.train()
+        model.save()
+    return out
+
+
+@pytest.mark.parametrize(
+    ("combine", "parameters", "rate"), [("decisions", 105, 5e-4), ("features", 3271, 5e-5)]
+)
+def test_the_heads_have_the_papers_sizes_and_rates(data, branches, combine, parameters, rate):
+    model = built(FinalNN, data, branches, combine=combine)
+    assert trainable(model) == parameters
+    assert model.options.learning_rate == rate
+    assert model.options.epochs == 16
+    assert [note.split(":")[0] for note in model.notes] == ["NN1", "NN2"]
+    assert all("uses the run" in note for note in model.notes)
+
+
+def test_the_fusion_sees_what_its_branches_say(data, branches):
+    model = built(FinalNN, data, branches, combine="decisions")
+    arrays = {name: array[:6] for name, array in data[0].modalities.items()}
+    joined = model.model.predict(arrays, verbose=0)["features"]
+    for index, branch in enumerate((NN1, NN2)):
+        alone = branch.loadModel(branches / branch.name() / "first")
+        own = {record.name: arrays[record.name] for record in branch.inputs}
+        answers = alone.model.predict(own, verbose=0)["probabilities"]
+        np.testing.assert_allclose(joined[:, 7 * index : 7 * index + 7], answers, atol=1e-6)
+
+
+def test_training_the_fusion_leaves_the_branches_alone(data, branches):
+    model = built(FinalNN, data, branches, combine="features", epochs=1)
+    branch = model.model.get_layer("landmark_branch")
+    before = [weight.copy() for weight in branch.get_weights()]
+    head = model.model.get_layer("fusion").get_weights()[0].copy()
+    model.run = "untouched"
+    model.train()
+    assert all((one == two).all() for one, two in zip(before, branch.get_weights(), strict=True))
+    assert (head != model.model.get_layer("fusion").get_weights()[0]).any()
+
+
+def test_literal_mode_keeps_the_dropout(data, branches):
+    model = built(FinalNN, data, branches, combine="features", dropout=True)
+    arrays = {name: array[:64] for name, array in data[0].modalities.items()}
+    noisy = model.model(arrays, training=True)["features"]
+    calm = model.model(arrays, training=False)["features"]
+    dropped = np.asarray(noisy)[:, 16:] == 0
+    assert 0.1 < dropped.mean() < 0.3
+    np.testing.assert_allclose(np.asarray(noisy)[:, :16], np.asarray(calm)[:, :16])
+
+
+def test_other_data_or_another_split_is_refused_as_a_branch(data, branches):
+    from datasets.errors import InputError
+
+    model = FinalNN(FinalNN.Options(seed=5, image_run="NN1/first"), branches)
+    model.splitTable(data[0])
+    with pytest.raises(InputError, match="other data or another split"):
+        model.createArchitecture()

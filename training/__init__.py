@@ -1,0 +1,1 @@
+"""Training, judging and reporting; knows no model and no data set."""
