@@ -19,12 +19,13 @@ import pandas as pd
 from datasets.base import SPLITS, Splits, Table
 from datasets.errors import InputError
 from models.run_report import write_report
-from models.runs import draft_run, read_json
+from models.runs import draft_folder, draft_run, read_json
 from training.callbacks import HISTORY, STATE
 from training.evaluation import Result
 
+EXAMPLES = 256
 LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn")
-SEALED = ("model.keras", "savedmodel", "config.json", "labels.json", "split.json", "example.npz")
+SEALED = ("model.keras", "savedmodel", "config.json", "labels.json", "split.json")
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,13 @@ def open_draft(out: Path, model: str, run: str, config: dict, resume: bool) -> P
     """The hidden folder in which a run grows until it is whole.
 
     Raises:
-        InputError: the run exists, a draft of it lies there and `resume` is off, there is no
-            draft to go on from, or the options differ from those it began with.
+        InputError: the run exists, a draft of it lies there and `resume` is off, or the options
+            differ from those it began with.
     """
-    draft = out / model / f".{run}.partial"
+    draft = draft_folder(out, model, run)
     if (out / model / run).exists():
         raise InputError(f"the run {out / model / run} exists: choose another --run")
-    if resume:
-        if not draft.exists():
-            raise InputError(f"no interrupted training of {model}/{run} lies in {out}")
+    if draft.exists() and resume:
         if read_json(draft, "config.json") != config:
             raise InputError(
                 f"{model}/{run} began with other options, see {draft / 'config.json'}: "
@@ -95,7 +94,7 @@ def write_run(draft: Path, run: Run) -> Path:
     write_json(draft / "labels.json", list(run.table.labels))
     write_json(draft / "split.json", _split_record(run))
     write_json(draft / "metrics.json", _metrics(run))
-    _write_example(draft / "example.npz", run)
+    _write_examples(draft / "examples.npz", run)
     metadata = _metadata(draft, run)
     write_json(draft / "metadata.json", metadata)
     (draft / "README.md").write_text(_card(run, metadata, draft))
@@ -132,13 +131,14 @@ def _write_savedmodel(folder: Path, run: Run) -> None:
     archive.write_out(str(folder), verbose=False)
 
 
-def _write_example(path: Path, run: Run) -> None:
-    """One raw test sample, so that the card's snippet has something to predict."""
-    row = run.splits.test[:1]
-    arrays = {record.name: run.table.modalities[record.name][row] for record in run.inputs}
+def _write_examples(path: Path, run: Run) -> None:
+    """Raw test samples with their labels, so that the run can be tried without its data."""
+    rows = run.splits.test[:EXAMPLES]
+    arrays = {record.name: run.table.modalities[record.name][rows] for record in run.inputs}
     if "image" in arrays:
         arrays["image"] = np.clip(np.rint(arrays["image"]), 0, 255).astype(np.uint8)
-    np.savez(path, **arrays)
+    labels = run.table.frame["label"].to_numpy()[rows].astype(str)
+    np.savez_compressed(path, true_label=labels, **arrays)
 
 
 def _split_record(run: Run) -> dict:

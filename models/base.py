@@ -112,7 +112,7 @@ class NNModel(abc.ABC):
 
         Raises:
             StepOrderError: a step before this one has not been called.
-            InputError: the run exists already, or there is no draft to go on from.
+            InputError: the run exists already, or a draft of it does and `resume` is off.
             ArithmeticError: the loss became NaN or infinite.
         """
         self._require("train", ("loadData", "table"), ("createArchitecture", "model"))

@@ -10,7 +10,7 @@ import typing
 from dataclasses import dataclass
 from typing import ClassVar
 
-from datasets import DATASETS
+from datasets import DATASETS, SYNTHETIC
 from datasets.base import SPLIT_RULES
 from datasets.errors import InputError
 
@@ -75,11 +75,11 @@ class Options:
     def _choose_data(self):
         if self.data is None:
             self._set("data", self.REAL_DATA if self.data_dir else self.DEMONSTRATION)
-        if self.data == self.DEMONSTRATION and self.data_dir:
+        if self.data in SYNTHETIC and self.data_dir:
             raise InputError(
                 f"--data {self.data} is generated and reads no --data-dir: leave one of them out"
             )
-        if self.data != self.DEMONSTRATION and not self.data_dir:
+        if self.data not in SYNTHETIC and not self.data_dir:
             raise InputError(f"--data {self.data} needs --data-dir: the folder where your data lie")
 
     @classmethod

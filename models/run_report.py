@@ -115,7 +115,7 @@ def _facts(run, metadata: dict) -> dict[str, str]:
         "Data": metadata["data"],
         "Parts": ", ".join(f"{size:,} {part}" for part, size in sizes.items()),
         "Seed": str(metadata["seed"]),
-        "Finished": metadata["finished"],
+        "Finished": metadata["finished"].replace("T", " ").replace("+00:00", " UTC"),
         "Duration": f"{metadata['seconds']:.0f} s",
         "Versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
     }

@@ -63,6 +63,11 @@ def drafts(out: Path, model: str) -> list[Path]:
     return sorted(found, key=lambda path: path.stat().st_mtime)
 
 
+def draft_folder(out: Path, model: str, run: str) -> Path:
+    """The hidden folder in which a run grows until it is whole."""
+    return Path(out, model, f".{run}.partial")
+
+
 def draft_run(draft: Path) -> str:
     """The name of the run that a draft would become."""
     return draft.name.removeprefix(".").removesuffix(".partial")

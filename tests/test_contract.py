@@ -125,7 +125,7 @@ def test_the_run_is_whole(trained):
     names = {path.name for path in trained.folder.iterdir()}
     assert names == {
         "model.keras", "savedmodel", "config.json", "labels.json", "split.json", "metrics.json",
-        "history.csv", "metadata.json", "README.md", "reports", "example.npz",
+        "history.csv", "metadata.json", "README.md", "reports", "examples.npz",
     }  # fmt: skip
     assert not list(trained.folder.parent.glob(".*"))
     verify_run(trained.folder)

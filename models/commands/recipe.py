@@ -13,7 +13,7 @@ from datasets.errors import InputError
 from models import model_class
 from models.artefact import read_history, write_json
 from models.commands.parser import Parser, print_json
-from models.runs import read_json
+from models.runs import draft_folder, read_json
 from training.recipes import Recipe, Row
 from training.reports import plot_comparison
 from training.statistics import mean_over_runs
@@ -34,21 +34,23 @@ def run(words: list[str]) -> int:
     arguments = parser.parse(words, "recipe")
     recipe = _recipe(arguments.name)
     seeds = _seeds(arguments, recipe)
-    kitchen = _Kitchen(arguments.name, recipe, arguments.data_dir, arguments.out, arguments.quick)
+    trained = _RecipeRuns(
+        arguments.name, recipe, arguments.data_dir, arguments.out, arguments.quick
+    )
     runs = {row.name: {} for row in recipe.rows}
     for seed in seeds:
         for row in recipe.rows:
-            runs[row.name][seed] = kitchen.bake(row, seed)
+            runs[row.name][seed] = trained.folder_of(row, seed)
     table = _table(recipe, runs)
     module, function = recipe.findings.split(":")
     lines = getattr(import_module(module), function)(runs)
-    folder = Path(arguments.out) / "recipes" / kitchen.label
-    _write(folder, recipe, runs, table, lines, kitchen.provenance())
+    folder = Path(arguments.out) / "recipes" / trained.label
+    _write(folder, recipe, runs, table, lines, trained.provenance())
     if arguments.json:
         print_json(
             {
                 "recipe": arguments.name,
-                "provenance": kitchen.provenance(),
+                "provenance": trained.provenance(),
                 "rows": table,
                 "findings": lines,
                 "folder": str(folder),
@@ -76,17 +78,18 @@ def _seeds(arguments, recipe: Recipe) -> tuple[int, ...]:
         raise InputError(f"--seeds {arguments.seeds}: numbers separated by commas") from None
 
 
-class _Kitchen:
+class _RecipeRuns:
     """Trains rows, or takes the run that an earlier call has left; reads the data once."""
 
-    def __init__(self, name, recipe, data_dir, out, quick):
-        self.name, self.rows = name, {row.name: row for row in recipe.rows}
-        self.data_dir, self.out = data_dir, Path(out)
-        self.extra = recipe.quick if quick else {}
-        self.label = name + ("-quick" if quick else "") + ("" if data_dir else "-demonstration")
+    def __init__(self, recipe, arguments):
+        self.rows = {row.name: row for row in recipe.rows}
+        self.data_dir, self.out = arguments.data_dir, Path(arguments.out)
+        self.extra = recipe.quick if arguments.quick else {}
+        kind = ("-quick" * arguments.quick) + ("" if self.data_dir else "-demonstration")
+        self.label = arguments.name + kind
         self._table = None
 
-    def bake(self, row: Row, seed: int) -> Path:
+    def folder_of(self, row: Row, seed: int) -> Path:
         """The folder of a row's run for one seed."""
         chosen = model_class(row.model)
         uses = {
@@ -112,7 +115,7 @@ class _Kitchen:
         self._give_data(model)
         model.createArchitecture()
         model.prepareModel()
-        model.train(resume=(self.out / row.model / f".{run}.partial").exists())
+        model.train(resume=draft_folder(self.out, row.model, run).exists())
         return model.save()
 
     def provenance(self) -> str:

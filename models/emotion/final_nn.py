@@ -16,7 +16,7 @@ from models.emotion.nn1 import NN1
 from models.emotion.nn2 import NN2
 from models.inputs import ImageInput, LandmarkInput
 from models.options import option
-from models.runs import find_run, read_json, runs_in
+from models.runs import draft_folder, find_run, read_json, runs_in
 from training.phases import Phase
 
 LEARNING_RATES = {"decisions": 5e-4, "features": 5e-5}
@@ -151,7 +151,7 @@ class FinalNN(NNModel):
         branch.useData(self.table, self.splits)
         branch.createArchitecture()
         branch.prepareModel()
-        branch.train()
+        branch.train(resume=draft_folder(self.out, branch.name(), branch.run).exists())
         log.info("%s: saved as %s", model_class.name(), branch.save())
         return branch
 

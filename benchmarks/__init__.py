@@ -1,0 +1,1 @@
+"""Speed against the alternatives; each script prints a table and writes JSON. Not tests."""
