@@ -75,7 +75,7 @@ def load(
 
     Args:
         data_dir: a CSV, or a folder or an archive of a CSV or of class folders.
-        modalities: what to read: `image`, and `landmarks` if they are wanted.
+        modalities: what to read: `image`, and if wanted `landmarks` and `landmark_quality`.
         strict: False where faces are only judged: emotions may be missing then, and unknown ones
             stay in the table as labels outside its classes.
 

@@ -166,7 +166,8 @@ def extract_landmarks(
     digests: list[str],
     predictor: DlibPredictor | None = None,
     workers: int | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+    mirrored: bool = False,
+) -> np.ndarray:
     """Read the landmarks of faces, or look them up where they were read before.
 
     Args:
@@ -174,29 +175,49 @@ def extract_landmarks(
         digests: content hash of every picture.
         predictor: what reads the points; by default dlib's with the file of `predictor_path`.
         workers: number of processes; by default one per core, and none for a small task.
+        mirrored: read the mirror image of every picture instead, and leave the points there.
 
     Returns:
-        The points (faces, 68, 2) float32 in pixels of each picture, x before y, and their quality
-        (faces,) float32 in (0, 1], see `mirror_quality`.
+        The points (faces, 68, 2) float32 in pixels of each picture, x before y.
 
     Raises:
         InputError: the predictor is needed and not installed, or the table cannot be written.
     """
     predictor = predictor or _installed(needed=False)
     first = {digest: row for row, digest in reversed(list(enumerate(digests)))}
-    table = _Table(_table_path(first)) if len(first) >= _KEPT_FROM else _Memory()
+    table = _Table(_table_path(first, mirrored)) if len(first) >= _KEPT_FROM else _Memory()
     readings = table.read(predictor.identity if predictor else None)
     missing = [row for digest, row in first.items() if digest not in readings]
     if missing:
         predictor = predictor or _installed(needed=True)
         table.begin(predictor.identity)
-        for rows, values in _read_faces(images, sorted(missing), predictor, workers):
+        read = functools.partial(_read_chunk, predictor, mirrored)
+        for rows, points in _read_faces(images, sorted(missing), read, workers):
             names = [digests[row] for row in rows]
-            table.append(names, values)
-            readings.update(zip(names, values, strict=True))
-    values = np.array([readings[digest] for digest in digests], np.float32)
-    values = values.reshape(-1, 1 + 2 * POINTS)
-    return values[:, 1:].reshape(-1, POINTS, 2), values[:, 0]
+            table.append(names, points)
+            readings.update(zip(names, points, strict=True))
+    points = np.array([readings[digest] for digest in digests], np.float32)
+    return points.reshape(-1, POINTS, 2)
+
+
+def landmark_quality(
+    images: list[np.ndarray],
+    digests: list[str],
+    predictor: DlibPredictor | None = None,
+    workers: int | None = None,
+) -> np.ndarray:
+    """How far the landmarks of each face can be trusted; takes as long again as reading them.
+
+    Args and errors are those of `extract_landmarks`.
+
+    Returns:
+        (faces,) float32 in (0, 1], see `mirror_quality`.
+    """
+    points, mirrored = (
+        extract_landmarks(images, digests, predictor, workers, side) for side in (False, True)
+    )
+    extents = np.array([image.shape[:2] for image in images]).reshape(-1, 2)
+    return mirror_quality(points, mirrored, extents)
 
 
 def _installed(needed: bool) -> DlibPredictor | None:
@@ -211,8 +232,8 @@ def _installed(needed: bool) -> DlibPredictor | None:
 # --- reading faces
 
 
-def _read_faces(images, rows, predictor, workers) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Readings, chunk by chunk, as they get ready: row numbers, (chunk, 137) values."""
+def _read_faces(images, rows, read, workers) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Readings, chunk by chunk, as they get ready: row numbers, (chunk, 136) points."""
     chunks = _chunks(images, rows)
     if workers is None:
         workers = _cores() if len(rows) >= _PARALLEL_FROM else 1
@@ -220,25 +241,25 @@ def _read_faces(images, rows, predictor, workers) -> Iterator[tuple[list[int], n
         pending = {chunk[0]: chunk for chunk in chunks}
         if min(workers, len(chunks)) > 1:
             try:
-                for chunk, values in _in_parallel(images, chunks, predictor, workers):
+                for chunk, points in _in_parallel(images, chunks, read, workers):
                     del pending[chunk[0]]
-                    yield chunk, values
+                    yield chunk, points
                     bar.update(len(chunk))
             except BrokenProcessPool:
                 # No processes here (a script without a main guard, a sandbox): go on in this one.
                 bar.write("landmark processes ended early; reading in one process")
         for chunk in pending.values():
-            yield chunk, _read_chunk(predictor, [images[row] for row in chunk])
+            yield chunk, read([images[row] for row in chunk])
             bar.update(len(chunk))
 
 
-def _in_parallel(images, chunks, predictor, workers):
+def _in_parallel(images, chunks, read, workers):
     # Spawned processes are safe beside a loaded TensorFlow, forked ones are not.
     pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=get_context("spawn"))
     try:
         futures = {}
         for chunk in chunks:
-            futures[pool.submit(_read_chunk, predictor, [images[row] for row in chunk])] = chunk
+            futures[pool.submit(read, [images[row] for row in chunk])] = chunk
         for future in as_completed(futures):
             yield futures[future], future.result()
     finally:
@@ -265,23 +286,19 @@ def _loaded(predictor):
     return predictor.load()
 
 
-def _read_chunk(predictor, images: list[np.ndarray]) -> np.ndarray:
-    """Quality and points (x0, y0, x1, ...) of some faces, (faces, 137) float64."""
+def _read_chunk(predictor, mirrored: bool, images: list[np.ndarray]) -> np.ndarray:
+    """Points (x0, y0, x1, ...) of some faces, (faces, 136) int32."""
     predict = _loaded(predictor)
-    points, mirrored = [], []
+    points = []
     for image in images:
         height, width = image.shape[:2]
         pixels = image[..., 0] if image.shape[-1] == 1 else image
-        points.append(predict(np.ascontiguousarray(pixels), (0, 0, width, height)))
         # The paper's box reaches one pixel past the right edge, so its mirror image reaches one
         # past the left: with any other box the two readings would differ on a perfect face too.
-        flipped = np.ascontiguousarray(pixels[:, ::-1])
-        mirrored.append(predict(flipped, (-1, 0, width - 1, height)))
-    points = np.array(points)
-    extents = np.array([image.shape[:2] for image in images])
-    # Rounded as in the table, so that a reading and the same one looked up are equal.
-    quality = mirror_quality(points, np.array(mirrored), extents).astype(float).round(6)
-    return np.column_stack([quality, points.reshape(len(points), -1)])
+        left = -1 if mirrored else 0
+        pixels = np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels)
+        points.append(predict(pixels, (left, 0, left + width, height)))
+    return np.array(points).reshape(len(points), -1)
 
 
 # --- the table of readings
@@ -296,7 +313,7 @@ class _Memory:
     def begin(self, identity: str) -> None:
         pass
 
-    def append(self, digests: list[str], values: np.ndarray) -> None:
+    def append(self, digests: list[str], points: np.ndarray) -> None:
         pass
 
 
@@ -306,11 +323,11 @@ class _Table:
     A row ends in a full stop, so that one torn by a kill is told from a whole one.
     """
 
-    _FORMAT = "# menagerie landmarks, format 1, predictor"
-    _COLUMNS = ",".join(
-        ["digest", "quality", *(f"{axis}{i}" for i in range(POINTS) for axis in "xy"), "end"]
+    _FORMAT = "# menagerie landmarks, format 2, predictor"
+    _COLUMNS = ",".join(["digest", *(f"{axis}{i}" for i in range(POINTS) for axis in "xy"), "end"])
+    _ROW = re.compile(
+        rb"^([0-9a-f]{40}),(-?\d+(?:,-?\d+){%d}),\.$" % (2 * POINTS - 1), re.MULTILINE
     )
-    _ROW = re.compile(rb"^([0-9a-f]{40}),(\d\.\d+(?:,-?\d+){%d}),\.$" % (2 * POINTS), re.MULTILINE)
 
     def __init__(self, path: Path):
         self._path = path
@@ -348,10 +365,10 @@ class _Table:
                 "MENAGERIE_CACHE to a folder that can be written to"
             ) from None
 
-    def append(self, digests: list[str], values: np.ndarray) -> None:
+    def append(self, digests: list[str], points: np.ndarray) -> None:
         lines = (
-            f"{digest},{row[0]:.6f},{','.join(map(str, row[1:].astype(int)))},.\n"
-            for digest, row in zip(digests, values, strict=True)
+            f"{digest},{','.join(map(str, row))},.\n"
+            for digest, row in zip(digests, points.tolist(), strict=True)
         )
         self._write("".join(lines).encode())
 
@@ -361,7 +378,7 @@ class _Table:
             file.write(data)
 
 
-def _table_path(digests) -> Path:
+def _table_path(digests, mirrored: bool) -> Path:
     folder = os.environ.get("MENAGERIE_CACHE") or Path.home() / ".cache" / "menagerie"
     name = hashlib.sha1("\n".join(sorted(digests)).encode(), usedforsecurity=False).hexdigest()
-    return Path(folder) / f"landmarks-{name}.csv"
+    return Path(folder) / f"landmarks-{name}{'-mirrored' * mirrored}.csv"

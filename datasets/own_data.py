@@ -112,7 +112,7 @@ def picture_modalities(
     Args:
         images: uint8 pictures (height, width, 1 or 3).
         digests: content hash of every picture.
-        modalities: what is wanted: `image`, `landmarks`.
+        modalities: what is wanted: `image`, `landmarks`, `landmark_quality`.
         size: height and width that the pictures, and with them the landmarks, are brought to.
 
     Returns:
@@ -124,15 +124,17 @@ def picture_modalities(
     """
     if "landmarks" not in modalities:
         return {"image": fit_images(images, size)}, {}
-    from datasets.landmarks import extract_landmarks, scale_points
+    from datasets.landmarks import extract_landmarks, landmark_quality, scale_points
 
-    points, quality = extract_landmarks(images, digests)
+    points = extract_landmarks(images, digests)
     extents = np.array([image.shape[:2] for image in images]).reshape(-1, 2)
     arrays = {
         "image": fit_images(images, size),
         "landmarks": scale_points(points, extents, size),
     }
-    return arrays, {"landmarks": quality}
+    if "landmark_quality" not in modalities:
+        return arrays, {}
+    return arrays, {"landmarks": landmark_quality(images, digests)}
 
 
 def read_class_folders(

@@ -96,7 +96,7 @@ def _raw_inputs(records, images: list[np.ndarray]) -> dict[str, list[np.ndarray]
     names = {record.name: record for record in records}
     raw = {"image": images} if "image" in names else {}
     if "landmarks" in names:
-        points, _ = extract_landmarks(images, [content_digest(image) for image in images])
+        points = extract_landmarks(images, [content_digest(image) for image in images])
         if "image" not in names:
             frame = names["landmarks"].frame
             extents = np.array([image.shape[:2] for image in images])

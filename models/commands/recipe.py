@@ -8,7 +8,6 @@ from pathlib import Path
 
 import keras
 
-from datasets.base import split_table
 from datasets.errors import InputError
 from models import model_class
 from models.artefact import read_history, write_json
@@ -79,7 +78,7 @@ def _seeds(arguments, recipe: Recipe) -> tuple[int, ...]:
 
 
 class _RecipeRuns:
-    """Trains rows, or takes the run that an earlier call has left; reads the data once."""
+    """Trains rows, or takes the runs that an earlier call has left; reads data once."""
 
     def __init__(self, recipe, arguments):
         self.rows = {row.name: row for row in recipe.rows}
@@ -87,7 +86,7 @@ class _RecipeRuns:
         self.extra = recipe.quick if arguments.quick else {}
         kind = ("-quick" * arguments.quick) + ("" if self.data_dir else "-demonstration")
         self.label = arguments.name + kind
-        self._table = None
+        self._tables = {}
 
     def folder_of(self, row: Row, seed: int) -> Path:
         """The folder of a row's run for one seed."""
@@ -112,7 +111,7 @@ class _RecipeRuns:
         log.info("%s, seed %d: trains %s", row.name, seed, folder)
         keras.utils.clear_session()
         model = chosen(options, self.out, run)
-        self._give_data(model)
+        self._give_data(model, row)
         model.createArchitecture()
         model.prepareModel()
         model.train(resume=draft_folder(self.out, row.model, run).exists())
@@ -127,14 +126,12 @@ class _RecipeRuns:
         words = "".join(letter if letter.isalnum() else " " for letter in row.name).split()
         return f"{self.label}-{'-'.join(words).lower()}-seed{seed}"
 
-    def _give_data(self, model):
-        wanted = {record.name for record in model.inputs}
-        if self._table is None or not wanted <= set(self._table.modalities):
+    def _give_data(self, model, row):
+        if row.name not in self._tables:
             model.loadData()
-            self._table = model.table
+            self._tables[row.name] = model.table
         else:
-            options = model.options
-            model.useData(self._table, split_table(self._table, options.split_rule, options.seed))
+            model.splitTable(self._tables[row.name])
 
 
 def _table(recipe: Recipe, runs) -> list[dict]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from models.artefact import read_history, verify_run
+from models.emotion.faces import load_faces
 from models.emotion.nn2 import NN2
 from models.runs import read_json
 
@@ -129,7 +130,7 @@ def quality_quarters(runs: Runs) -> list[str]:
 
 def _accuracy_by_quarter(folder) -> np.ndarray:
     model = NN2.loadModel(folder)
-    model.loadData()
+    model.splitTable(load_faces(model.options, ("landmarks", "landmark_quality")))
     rows = model.splits.test
     right = (
         model.probabilities({"landmarks": model.table.modalities["landmarks"][rows]}).argmax(axis=1)

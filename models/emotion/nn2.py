@@ -60,7 +60,8 @@ class NN2(NNModel):
     inputs = (LandmarkInput(POINTS, FACE),)
 
     def loadData(self):
-        self.splitTable(load_faces(self.options, ("landmarks",)))
+        scored = ("landmark_quality",) * (self.options.landmark_quality != "ignore")
+        self.splitTable(load_faces(self.options, ("landmarks", *scored)))
 
     def createArchitecture(self):
         parts = PARTS if self.options.parts == "paper" else IBUG_PARTS
@@ -105,9 +106,9 @@ class NN2(NNModel):
 
     def _quality_weights(self) -> np.ndarray:
         """(training samples,) weight of each training face for the quality of its landmarks."""
+        if self.options.landmark_quality == "ignore":
+            return np.ones(len(self.splits.train))
         quality = self.table.quality["landmarks"][self.splits.train]
         if self.options.landmark_quality == "weight":
             return quality / quality.mean()
-        if self.options.landmark_quality == "filter":
-            return (quality > np.quantile(quality, WORST_SHARE)).astype(np.float32)
-        return np.ones(len(quality), np.float32)
+        return (quality > np.quantile(quality, WORST_SHARE)).astype(float)
