@@ -31,6 +31,9 @@ def main(words: list[str] | None = None) -> int:
         if verb in NEED_NETWORKS and not {"-h", "--help"} & set(words):
             _import_tensorflow()
         return import_module(f"models.commands.{verb}").run(words)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     except InputError as error:
         if "--debug" in words:
             raise

@@ -61,7 +61,7 @@ def main() -> None:
 def _train(loaded, options, out):
     """Seconds that the training took, and the weights that it led to."""
     model = FinalNN(options, out)
-    model.useData(loaded.table, loaded.splits)
+    model.use_data(loaded.table, loaded.splits)
     model.createArchitecture()
     model.prepareModel()
     with tempfile.TemporaryDirectory() as folder:

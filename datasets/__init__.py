@@ -32,7 +32,9 @@ def load_table(name: str, data_dir: str | None, modalities: tuple[str, ...], str
     """
     load = import_module(DATASETS[name]).load
     if name in SYNTHETIC:
+        if data_dir is not None:
+            raise InputError(f"{name} is generated and reads no --data-dir: leave it out")
         return load()
-    if data_dir is None:
+    if not data_dir:
         raise InputError(f"{name} needs --data-dir: the folder where your data lie")
     return load(data_dir, modalities, strict)

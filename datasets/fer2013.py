@@ -27,7 +27,8 @@ import pandas as pd
 from datasets.base import Table, content_digest
 from datasets.emotions import EMOTIONS
 from datasets.errors import InputError
-from datasets.files import DAMAGE, FileTree, damaged
+from datasets.files import ARCHIVE_SUFFIXES, DAMAGE, FileTree, damaged
+from datasets.images import PICTURE_SUFFIXES
 from datasets.own_data import PART_NAMES, picture_modalities, read_class_folders
 
 SIDE = 48
@@ -149,23 +150,43 @@ def _read_folders(location: Path, strict: bool) -> _Faces:
 def _read_csv(location: Path, strict: bool) -> _Faces | None:
     """The faces of the location's CSV; None if it has none."""
     if location.is_file() and location.suffix.lower() == ".csv":
-        with open(location, "rb") as stream:
-            return _parse(stream, location.name, str(location), strict)
-    with FileTree(location, (".csv",)) as tree:
-        path = _choose(tree.paths)
+        try:
+            with open(location, "rb") as stream:
+                return _parse(stream, location.name, str(location), strict)
+        except OSError as error:
+            raise damaged(location, error) from None
+    with FileTree(location, (".csv", *PICTURE_SUFFIXES)) as tree:
+        tables = [path for path in tree.paths if path.lower().endswith(".csv")]
+        path = _choose([path for path in tables if _holds_faces(tree, path)])
+        pictures = len(tables) < len(tree.paths) or _holds_archive(tree.location)
+        if path is None and not pictures:  # say what is wrong with the table
+            path = _choose(tables)
         if path is None:
-            return None
+            return None  # tables beside pictures are notes about them
         with tree.open(path) as stream:
             return _parse(stream, path, str(tree.location / path), strict)
 
 
-def _choose(paths: tuple[str, ...]) -> str | None:
+def _choose(paths: list[str]) -> str | None:
+    """The published file of that name, or else the only one."""
     for name in PUBLISHED:
         for path in paths:
             if path.lower().split("/")[-1] == name:
                 return path
-    # Tables beside pictures are notes about them; a lone one may be somebody's own export.
-    return paths[0] if len(paths) == 1 and "/" not in paths[0] else None
+    return paths[0] if len(paths) == 1 else None
+
+
+def _holds_faces(tree: FileTree, path: str) -> bool:
+    """Whether the header of a table names what makes a face."""
+    with tree.open(path) as stream:
+        header = stream.readline(1000).decode("utf-8-sig", "replace").lower()
+    return {"emotion", "pixels"} <= {name.strip(' "\r\n') for name in header.split(",")}
+
+
+def _holds_archive(location: Path) -> bool:
+    return location.is_dir() and any(
+        path.name.lower().endswith(ARCHIVE_SUFFIXES) for path in location.iterdir()
+    )
 
 
 @dataclass

@@ -57,13 +57,13 @@ class FileTree:
             InputError: the location does not exist, or is a damaged or an unknown kind of file.
         """
         self._suffixes = tuple(suffixes)
-        self.location = self._locate(Path(location).expanduser())
-        self._store = _open_store(self.location)
+        location = Path(location).expanduser()
         try:
+            self.location = self._locate(location)
+            self._store = _open_store(self.location)
             entries, folders = self._store.list()
         except DAMAGE as error:
-            self._store.close()
-            raise damaged(self.location, error) from None
+            raise damaged(location, error) from None
         wanted = {path: entry for path, entry in entries.items() if self._is_wanted(path)}
         root = _wrapper(wanted, folders, keep)
         self._entries = {path.removeprefix(root): entry for path, entry in wanted.items()}

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import importlib.util
 import io
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -28,6 +29,8 @@ from tqdm import tqdm
 from datasets.errors import InputError
 
 POINTS = 68
+
+log = logging.getLogger("menagerie")
 
 # The parts that NN2 reads, in the order of paper 004. By the iBUG scheme point 60 belongs to the
 # inner lips; the paper counts it to the mouth.
@@ -49,6 +52,13 @@ MIRROR = np.array(
     + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
     + [*range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1)]
 )
+# The table's columns, grouped by the parts of the face.
+_NAMES = [
+    (part, point, axis)
+    for part, where in PARTS.items()
+    for point in range(68)[where]
+    for axis in "xy"
+]
 _OUTER_EYE_CORNERS = (36, 45)
 HALF_TRUST = 0.1  # mirror error of quality 0.5: the customary limit of a failed 300-W alignment
 
@@ -181,16 +191,16 @@ def extract_landmarks(
         The points (faces, 68, 2) float32 in pixels of each picture, x before y.
 
     Raises:
-        InputError: the predictor is needed and not installed, or the table cannot be written.
+        InputError: the predictor is needed and not installed.
     """
     predictor = predictor or _installed(needed=False)
     first = {digest: row for row, digest in reversed(list(enumerate(digests)))}
     table = _Table(_table_path(first, mirrored)) if len(first) >= _KEPT_FROM else _Memory()
-    readings = table.read(predictor.identity if predictor else None)
+    readings = table.read(predictor)
     missing = [row for digest, row in first.items() if digest not in readings]
     if missing:
         predictor = predictor or _installed(needed=True)
-        table.begin(predictor.identity)
+        table.begin(predictor)
         read = functools.partial(_read_chunk, predictor, mirrored)
         for rows, points in _read_faces(images, sorted(missing), read, workers):
             names = [digests[row] for row in rows]
@@ -307,10 +317,10 @@ def _read_chunk(predictor, mirrored: bool, images: list[np.ndarray]) -> np.ndarr
 class _Memory:
     """Stands in for the table where keeping the readings does not pay."""
 
-    def read(self, identity: str | None) -> dict[str, np.ndarray]:
+    def read(self, predictor) -> dict[str, np.ndarray]:
         return {}
 
-    def begin(self, identity: str) -> None:
+    def begin(self, predictor) -> None:
         pass
 
     def append(self, digests: list[str], points: np.ndarray) -> None:
@@ -324,15 +334,15 @@ class _Table:
     """
 
     _FORMAT = "# menagerie landmarks, format 2, predictor"
-    _COLUMNS = ",".join(["digest", *(f"{axis}{i}" for i in range(POINTS) for axis in "xy"), "end"])
+    _COLUMNS = ",".join(["digest", *(f"{part}_{i}_{axis}" for part, i, axis in _NAMES), "end"])
     _ROW = re.compile(
         rb"^([0-9a-f]{40}),(-?\d+(?:,-?\d+){%d}),\.$" % (2 * POINTS - 1), re.MULTILINE
     )
 
     def __init__(self, path: Path):
-        self._path = path
+        self._path, self._given_up = path, False
 
-    def read(self, identity: str | None) -> dict[str, np.ndarray]:
+    def read(self, predictor) -> dict[str, np.ndarray]:
         """Whole rows by picture digest; none if the file is another predictor's."""
         import pandas as pd  # not needed in the processes that read faces
 
@@ -340,7 +350,7 @@ class _Table:
             content = self._path.read_bytes()
         except OSError:
             return {}
-        head = f"{self._FORMAT} {identity or ''}".encode()
+        head = f"{self._FORMAT} {predictor.identity if predictor else ''}".encode()
         if not content.startswith(head):
             return {}
         rows = self._ROW.findall(content)
@@ -350,9 +360,9 @@ class _Table:
         values = pd.read_csv(lines, header=None, dtype=np.float32).to_numpy()
         return {digest.decode(): value for (digest, _), value in zip(rows, values, strict=True)}
 
-    def begin(self, identity: str) -> None:
+    def begin(self, predictor) -> None:
         """Get ready to append: a new file, or a new line after a torn one."""
-        head = f"{self._FORMAT} {identity}\n".encode()
+        head = f"{self._FORMAT} {predictor.identity}\n".encode()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             if self._path.exists() and self._path.read_bytes()[: len(head)] == head:
@@ -360,17 +370,29 @@ class _Table:
             else:
                 self._path.write_bytes(head + f"{self._COLUMNS}\n".encode())
         except OSError as error:
-            raise InputError(
-                f"the landmarks cannot be kept in {self._path.parent} ({error.strerror}): set "
-                "MENAGERIE_CACHE to a folder that can be written to"
-            ) from None
+            self._give_up(error)
 
     def append(self, digests: list[str], points: np.ndarray) -> None:
+        if self._given_up:
+            return
         lines = (
             f"{digest},{','.join(map(str, row))},.\n"
             for digest, row in zip(digests, points.tolist(), strict=True)
         )
-        self._write("".join(lines).encode())
+        try:
+            self._write("".join(lines).encode())
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """A table that cannot be written costs time next time, not this work."""
+        self._given_up = True
+        log.warning(
+            "the landmarks cannot be kept in %s (%s) and will be read again next time: set "
+            "MENAGERIE_CACHE to a folder that can be written to",
+            self._path.parent,
+            error.strerror,
+        )
 
     def _write(self, data: bytes) -> None:
         # One write per chunk: two processes at the same table add whole chunks.

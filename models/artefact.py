@@ -66,8 +66,7 @@ def open_draft(out: Path, model: str, run: str, config: dict, resume: bool) -> P
             differ from those it began with.
     """
     draft = draft_folder(out, model, run)
-    if (out / model / run).exists():
-        raise InputError(f"the run {out / model / run} exists: choose another --run")
+    check_place(out, model, run)
     if draft.exists() and resume:
         if read_json(draft, "config.json") != config:
             raise InputError(
@@ -85,10 +84,28 @@ def open_draft(out: Path, model: str, run: str, config: dict, resume: bool) -> P
     return draft
 
 
+def check_place(out: Path, model: str, run: str) -> None:
+    """Make sure that a run can be written, before any work is put into it.
+
+    Raises:
+        InputError: the run exists, or nothing can be written there.
+    """
+    if (out / model / run).exists():
+        raise InputError(f"the run {out / model / run} exists: choose another --run")
+    there = next(path for path in (out / model, *(out / model).parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(
+            f"no run can be written to {out}: {there} is no folder to write to; give another --out"
+        )
+
+
+def drop_draft(draft: Path) -> None:
+    """Forget a training that cannot be gone on with."""
+    shutil.rmtree(draft)
+
+
 def write_run(draft: Path, run: Run) -> Path:
     """Complete a draft and rename it into place."""
-    for old in (*draft.glob("checkpoint-*.weights.h5"), draft / STATE):
-        old.unlink(missing_ok=True)
     run.network.save(draft / "model.keras")
     _write_savedmodel(draft / "savedmodel", run)
     write_json(draft / "labels.json", list(run.table.labels))
@@ -97,8 +114,11 @@ def write_run(draft: Path, run: Run) -> Path:
     _write_examples(draft / "examples.npz", run)
     metadata = _metadata(draft, run)
     write_json(draft / "metadata.json", metadata)
-    (draft / "README.md").write_text(_card(run, metadata, draft))
+    (draft / "README.md").write_text(_card(run, metadata))
     write_report(draft / "reports", run, metadata, read_history(draft))
+    # Last, so that an interruption up to here loses no training.
+    for old in (*draft.glob("*.weights.h5"), draft / STATE):
+        old.unlink(missing_ok=True)
     folder = draft.parent / draft_run(draft)
     os.rename(draft, folder)
     return folder
@@ -185,7 +205,7 @@ def _metadata(draft: Path, run: Run) -> dict:
     }
 
 
-def _card(run: Run, metadata: dict, draft: Path) -> str:
+def _card(run: Run, metadata: dict) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         trim_blocks=True,
@@ -194,7 +214,7 @@ def _card(run: Run, metadata: dict, draft: Path) -> str:
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template("card.md.j2").render(
-        run=run, metadata=metadata, sizes=run.splits.sizes(), path=draft.parent / draft_run(draft)
+        run=run, metadata=metadata, sizes=run.splits.sizes()
     )
 
 
@@ -239,7 +259,7 @@ def read_history(folder: Path) -> pd.DataFrame:
 
 
 def write_json(path: Path, content) -> None:
-    path.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    path.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
 
 
 def _sealed_files(draft: Path) -> list[Path]:

@@ -13,7 +13,6 @@ The steps and their names are those of paper 004, section 5.3.2.
 from __future__ import annotations
 
 import abc
-import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, final
@@ -23,55 +22,80 @@ import numpy as np
 
 from datasets import pipelines
 from datasets.base import SPLITS, Splits, Table, split_table
+from datasets.errors import InputError
 from models import artefact
 from models.options import Options
 from models.run_report import draw_confusions
 from models.runs import read_json
 from training import reports
-from training.callbacks import read_state
 from training.evaluation import Result, evaluate, permutation_drop
-from training.phases import Phase, Pipelines, compute, train_phase
+from training.phases import Phase, Pipelines, compute, train_phases
 
 PIPELINES = Pipelines(pipelines.training_pipeline, pipelines.judging_pipeline)
-
-log = logging.getLogger("menagerie")
 
 
 class StepOrderError(RuntimeError):
     """A step was called before the one that it builds on."""
 
 
+class _SetBy:
+    """An attribute that one of the steps sets; read before that, it names the missing step."""
+
+    def __init__(self, step: str):
+        self._step = step
+
+    def __set_name__(self, owner, name):
+        self._name = name
+
+    def __get__(self, model, owner=None):
+        if model is None:
+            return self
+        if self._name not in vars(model):
+            raise StepOrderError(
+                f"{owner.__name__} has no {self._name.strip('_')} yet: {self._step} has not been "
+                "called; the order is loadData, createArchitecture, prepareModel, train, save"
+            )
+        return vars(model)[self._name]
+
+    def __set__(self, model, value):
+        vars(model)[self._name] = value
+
+
 class NNModel(abc.ABC):
     """A network with its data, its training and its saved run.
 
     A model of the zoo gives an options class, its inputs, and three methods: `loadData` sets
-    `table` and `splits`, `createArchitecture` sets `model`, `prepareModel` sets `phases`.
+    `table` and `splits` (by `split_table` or `use_data`), `createArchitecture` sets `model`,
+    `prepareModel` sets `phases`. Reading one of them too early raises `StepOrderError`.
 
     Attributes:
         options: what the model was told.
         table: the samples.
         splits: rows of the training, validation and test part.
+        labels: class names in index order.
         model: a functional `keras.Model` from the named, fitted inputs to a dictionary with the
             outputs `features`, `embedding` and `probabilities`.
         phases: the training, as data.
-        folder: of the saved run; None until `save` or `loadModel`.
+        folder: of the saved run.
         notes: lines for the card and the report.
     """
 
     Options: ClassVar[type[Options]]
     inputs: ClassVar[tuple]
 
+    table: Table = _SetBy("loadData()")
+    splits: Splits = _SetBy("loadData()")
+    labels: tuple[str, ...] = _SetBy("loadData() or loadModel()")
+    model: keras.Model = _SetBy("createArchitecture() or loadModel()")
+    phases: tuple[Phase, ...] = _SetBy("prepareModel()")
+    folder: Path = _SetBy("save() or loadModel()")
+    _draft: Path = _SetBy("train()")
+
     def __init__(self, options: Options | None = None, out="saved_models", run: str | None = None):
         self.options = options or self.Options()
-        self.out, self.run = Path(out), run or datetime.now().strftime("%Y%m%d-%H%M%S")
-        self.table: Table | None = None
-        self.splits: Splits | None = None
-        self.model: keras.Model | None = None
-        self.phases: tuple[Phase, ...] | None = None
-        self.folder: Path | None = None
-        self.labels: tuple[str, ...] | None = None
+        self.out = Path(out).expanduser()
+        self.run = run or datetime.now().strftime("%Y%m%d-%H%M%S")
         self.notes: list[str] = []
-        self._draft: Path | None = None
         self._started = datetime.now(UTC)
 
     @abc.abstractmethod
@@ -91,20 +115,32 @@ class NNModel(abc.ABC):
         return cls.__name__
 
     @final
-    def useData(self, table: Table, splits: Splits) -> None:
-        """Take samples that are already in memory, in place of `loadData`."""
-        self.table, self.splits, self.labels = table, splits, table.labels
-        self.seedWeights()
+    def split_table(self, table: Table) -> None:
+        """Take a table and split it as the options say."""
+        self.use_data(table, split_table(table, self.options.split_rule, self.options.seed))
 
     @final
-    def seedWeights(self) -> None:
+    def use_data(self, table: Table, splits: Splits) -> None:
+        """Take samples that are already in memory and split.
+
+        Raises:
+            InputError: this is a loaded run, and its samples or its split were others: its
+                training samples might be judged as test samples.
+        """
+        if "folder" in vars(self):
+            expected = read_json(self.folder, "metadata.json")["split"]
+            if splits.fingerprint(table) != expected:
+                raise InputError(
+                    f"the data of {self.folder} have changed since it was trained, so its split "
+                    "cannot be rebuilt: restore them, or judge the new data with --data-dir"
+                )
+        self.table, self.splits, self.labels = table, splits, table.labels
+        self.seed_weights()
+
+    @final
+    def seed_weights(self) -> None:
         """Make what is random from here on (initial weights, dropout) depend on the seed alone."""
         keras.utils.set_random_seed(self.options.seed)
-
-    @final
-    def splitTable(self, table: Table) -> None:
-        """Take a table and split it as the options say."""
-        self.useData(table, split_table(table, self.options.split_rule, self.options.seed))
 
     @final
     def train(self, resume: bool = False) -> None:
@@ -115,27 +151,25 @@ class NNModel(abc.ABC):
             InputError: the run exists already, or a draft of it does and `resume` is off.
             ArithmeticError: the loss became NaN or infinite.
         """
-        self._require("train", ("loadData", "table"), ("createArchitecture", "model"))
-        self._require("train", ("prepareModel", "phases"))
+        train, validation = self._arrays("train"), self._arrays("validation")
+        network, phases = self.model, self.phases
         self._draft = artefact.open_draft(
             self.out, self.name(), self.run, self.options.to_json(), resume
         )
-        state = read_state(self._draft)
-        for index, phase in enumerate(self.phases):
-            if state and index < state["phase"]:
-                continue
-            train_phase(
-                self.model,
-                phase,
-                index,
-                self._arrays("train"),
-                self._arrays("validation"),
+        try:
+            train_phases(
+                network,
+                phases,
+                train,
+                validation,
                 PIPELINES,
                 seed=self.options.seed,
                 folder=self._draft,
                 title=self.name(),
-                state=state if state and index == state["phase"] else None,
             )
+        except ArithmeticError:
+            artefact.drop_draft(self._draft)
+            raise
 
     @final
     def save(self) -> Path:
@@ -147,10 +181,10 @@ class NNModel(abc.ABC):
         Raises:
             StepOrderError: the model has not been trained.
         """
-        self._require("save", ("train", "_draft"))
+        draft = self._draft
         run = artefact.Run(
             model=self.name(),
-            network=self.rawInputModel(),
+            network=self.raw_input_model(),
             inputs=self.inputs,
             options=self.options.to_json(),
             command=self.options.command(self.name()),
@@ -161,8 +195,8 @@ class NNModel(abc.ABC):
             notes=tuple(self.notes),
             started=self._started,
         )
-        self.folder = artefact.write_run(self._draft, run)
-        self._draft = None
+        self.folder = artefact.write_run(draft, run)
+        del vars(self)["_draft"]
         return self.folder
 
     @classmethod
@@ -194,9 +228,8 @@ class NNModel(abc.ABC):
         return self._judge("test")
 
     @final
-    def evaluateOnTable(self, table: Table) -> Result:
+    def evaluate_on(self, table: Table) -> Result:
         """Judge the network on other samples, with its own class names."""
-        self._require("evaluateOnTable", ("createArchitecture() or loadModel", "model"))
         arrays = {record.name: table.modalities[record.name] for record in self.inputs}
         probabilities = self.probabilities(arrays)
         return evaluate(probabilities, table.relabelled(self.labels).targets, self.labels)
@@ -216,12 +249,11 @@ class NNModel(abc.ABC):
         Returns:
             `probabilities` (samples, classes), `features` and `embedding` (samples, width).
         """
-        self._require("predict", ("createArchitecture() or loadModel", "model"))
-        outputs = self.rawInputModel()({name: np.asarray(value) for name, value in raw.items()})
+        outputs = self.raw_input_model()({name: np.asarray(value) for name, value in raw.items()})
         return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
 
     @final
-    def rawInputModel(self) -> keras.Model:
+    def raw_input_model(self) -> keras.Model:
         """The network behind its preprocessing: takes raw inputs, returns the named outputs."""
         raw = {record.name: record.raw() for record in self.inputs}
         fitted = {record.name: record.fit(raw) for record in self.inputs}
@@ -230,13 +262,11 @@ class NNModel(abc.ABC):
     @final
     def generatePlots(self, folder) -> list[Path]:
         """Draw accuracy, loss and learning rate over the epochs of the saved run."""
-        self._require("generatePlots", ("save() or loadModel", "folder"))
         return reports.plot_history(artefact.read_history(self.folder), Path(folder))
 
     @final
     def generateConfusionMatrices(self, folder) -> list[Path]:
         """Draw absolute, percent and row-normalised matrices of all three parts."""
-        self._require("generateConfusionMatrices", ("loadData", "table"))
         results = {part: self._judge(part) for part in SPLITS}
         drawn = draw_confusions(results, Path(folder), self.name())
         return [path for kinds in drawn.values() for path in kinds.values()]
@@ -247,8 +277,6 @@ class NNModel(abc.ABC):
         return arrays, self.table.targets[rows]
 
     def _judge(self, part: str) -> Result:
-        self._require("evaluate", ("createArchitecture() or loadModel", "model"))
-        self._require("evaluate", ("loadData", "table"))
         arrays, targets = self._arrays(part)
         return evaluate(self.probabilities(arrays), targets, self.labels)
 
@@ -261,11 +289,3 @@ class NNModel(abc.ABC):
             name: permutation_drop(self.probabilities, arrays, targets, name, self.options.seed)
             for name in arrays
         }
-
-    def _require(self, step: str, *needed: tuple[str, str]) -> None:
-        for missing, attribute in needed:
-            if getattr(self, attribute) is None:
-                raise StepOrderError(
-                    f"{step}() builds on {missing}(), which has not been called; the order is "
-                    "loadData, createArchitecture, prepareModel, train, save"
-                )

@@ -15,12 +15,13 @@ from datasets.base import SPLIT_RULES
 from datasets.errors import InputError
 
 
-def option(help_text: str, default=None, choices=None, minimum=None, above=None):
+def option(help_text: str, default=None, choices=None, minimum=None, maximum=None, above=None):
     """A dataclass field that is also a flag.
 
     A default of None is filled from the preset where the preset names the field.
     """
-    metadata = {"help": help_text, "choices": choices, "minimum": minimum, "above": above}
+    limits = {"choices": choices, "minimum": minimum, "maximum": maximum, "above": above}
+    metadata = {"help": help_text, **limits}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -50,7 +51,7 @@ class Options:
     epochs: int | None = option("passes over the training data", minimum=1)
     batch_size: int | None = option("samples per training step", minimum=1)
     seed: int = option(
-        "seeds the split, the initial weights and the order of samples", 0, minimum=0
+        "seeds split, initial weights and order of samples", 0, minimum=0, maximum=2**32 - 1
     )
 
     def __post_init__(self):
@@ -73,6 +74,8 @@ class Options:
                 self._set(name, value)
 
     def _choose_data(self):
+        if self.data_dir is not None and not self.data_dir.strip():
+            raise InputError("--data-dir is empty: give the folder where your data lie")
         if self.data is None:
             self._set("data", self.REAL_DATA if self.data_dir else self.DEMONSTRATION)
         if self.data in SYNTHETIC and self.data_dir:
@@ -88,6 +91,13 @@ class Options:
 
     def to_json(self) -> dict:
         return dataclasses.asdict(self)
+
+    def stated(self) -> dict[str, object]:
+        """The options that have a value, worded for people."""
+        values = dataclasses.asdict(self)
+        return {
+            name.replace("_", " "): value for name, value in values.items() if value is not None
+        }
 
     def command(self, model: str) -> str:
         """The command line that trains with these options, defaults left out."""
@@ -125,10 +135,6 @@ class Options:
                 keywords |= {"type": kind, "metavar": _metavar(field, kind)}
             parser.add_argument(flag(field.name), dest=field.name, **keywords)
 
-    @classmethod
-    def flags(cls) -> list[str]:
-        return [flag(field.name) for field in dataclasses.fields(cls)]
-
 
 def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
@@ -158,6 +164,8 @@ def _checked(field, annotation, value):
         raise InputError(f"{name} {value}: take one of {', '.join(limits['choices'])}")
     if limits["minimum"] is not None and not value >= limits["minimum"]:
         raise InputError(f"{name} {value}: at least {limits['minimum']} is needed")
+    if limits["maximum"] is not None and not value <= limits["maximum"]:
+        raise InputError(f"{name} {value}: at most {limits['maximum']} is possible")
     if limits["above"] is not None and not limits["above"] < value < float("inf"):
         raise InputError(f"{name} {value}: a finite number above {limits['above']} is needed")
     return value

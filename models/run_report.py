@@ -13,17 +13,12 @@ from training import reports
 from training.evaluation import Result
 from training.report_page import CONFUSION, CURVES, write_report_page
 
-KINDS = {
-    "absolute": "number of samples",
-    "percent": "percent of all samples",
-    "row_normalised": "percent of the true class",
-}
 CURVE_CAPTIONS = {
     "accuracy": "Accuracy over the epochs",
     "loss": "Loss over the epochs; class weights count in training only",
     "learning_rate": "Learning rate of each epoch",
 }
-EXAMPLES = 14
+SHOWN = 14
 
 
 def write_report(folder: Path, run, metadata: dict, history: pd.DataFrame) -> None:
@@ -40,7 +35,7 @@ def write_report(folder: Path, run, metadata: dict, history: pd.DataFrame) -> No
     figures = {CURVES: [(CURVE_CAPTIONS[path.stem], path) for path in curves]}
     for part, paths in draw_confusions(run.results, folder, run.model).items():
         figures[f"{CONFUSION}: {part}"] = [
-            (f"{part}, {KINDS[kind]}", path) for kind, path in paths.items()
+            (f"{part}, {reports.KINDS[kind]}", path) for kind, path in paths.items()
         ]
     counts = {part: _counts(run.table, run.splits[part]) for part in SPLITS}
     figures["Data"] = [
@@ -58,6 +53,7 @@ def write_report(folder: Path, run, metadata: dict, history: pd.DataFrame) -> No
         provenance=run.table.provenance,
         synthetic=run.table.synthetic,
         facts=_facts(run, metadata),
+        architecture=_architecture(run.network),
         command=run.command,
         results=run.results,
         figures=figures,
@@ -73,7 +69,7 @@ def draw_confusions(results: dict[str, Result], folder: Path, name: str) -> dict
             kind: reports.plot_confusion(
                 result, kind, folder / f"confusion_{part}_{kind}.png", f"{name}, {part}"
             )
-            for kind in KINDS
+            for kind in reports.KINDS
         }
         for part, result in results.items()
     }
@@ -87,10 +83,10 @@ def _counts(table, rows) -> dict[str, int]:
 def _draw_examples(run, path: Path) -> Path:
     """Some training samples, as many of each class as there is room for."""
     targets, rows = run.table.targets, run.splits.train
-    each = max(1, EXAMPLES // len(run.table.labels))
+    each = max(1, SHOWN // len(run.table.labels))
     chosen = np.concatenate(
         [rows[targets[rows] == index][:each] for index in range(len(run.table.labels))]
-    )[:EXAMPLES]
+    )[:SHOWN]
     landmarks = run.table.modalities.get("landmarks")
     return reports.plot_samples(
         np.clip(run.table.modalities["image"][chosen], 0, 255).astype(np.uint8),
@@ -119,6 +115,13 @@ def _facts(run, metadata: dict) -> dict[str, str]:
         "Duration": f"{metadata['seconds']:.0f} s",
         "Versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
     }
+
+
+def _architecture(network) -> str:
+    """Every layer with the shape of its output and its parameters, as text."""
+    lines = []
+    network.summary(line_length=100, print_fn=lines.append, expand_nested=True)
+    return "\n".join(lines)
 
 
 def _drop_lines(drops: dict[str, float]) -> list[str]:

@@ -18,7 +18,7 @@ def find_run(name: str, out: Path) -> Path:
     Raises:
         InputError: nothing of that name holds a whole run.
     """
-    for place in (Path(name), Path(out) / name):
+    for place in (Path(name).expanduser(), Path(out) / name):
         if (place / "metadata.json").is_file():
             return place
         inside = runs_in(place)

@@ -119,8 +119,6 @@ def test_evaluate_counts_an_unknown_label_as_wrong(capsys, out, tmp_path):
         Image.fromarray(image[..., 0]).save(
             tmp_path / ("happy" if row < 15 else "contempt") / f"{row}.png"
         )
-    code, text, _ = typed(capsys, "evaluate", out, "--data-dir", tmp_path, "--out", out, "--json")
-    answer = json.loads(text) if code == 0 else None
     code, text, _ = typed(
         capsys, "evaluate", out / "NN1", "--data-dir", tmp_path, "--out", out, "--json"
     )

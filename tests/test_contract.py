@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from datasets.base import SPLITS
+from datasets.base import SPLITS, shuffled_split
 from datasets.errors import InputError
 from models import MODELS, model_class
 from models.artefact import read_history, verify_run
@@ -22,6 +22,7 @@ from models.commands.parser import Parser
 from models.runs import read_json
 
 SAMPLES = 240
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @cache
@@ -36,7 +37,7 @@ def prepared(name, out, run="run", **options):
     """A model just before its training."""
     chosen = model_class(name)
     model = chosen(chosen.Options(**options), out, run)
-    model.splitTable(small_table(name))
+    model.split_table(small_table(name))
     model.createArchitecture()
     model.prepareModel()
     return model
@@ -149,10 +150,16 @@ def test_the_run_is_whole(trained):
 
 def test_a_loaded_run_judges_as_before(trained):
     loaded = type(trained).loadModel(trained.folder)
-    loaded.useData(trained.table, trained.splits)
+    loaded.use_data(trained.table, trained.splits)
     before = read_json(trained.folder, "metrics.json")["validation"]
     assert loaded.evaluateOnValid().figures["accuracy"] == before["accuracy"]
     assert loaded.evaluateOnValid().figures["log_loss"] == pytest.approx(before["log_loss"])
+
+
+def test_a_loaded_run_refuses_another_split(trained):
+    loaded = type(trained).loadModel(trained.folder)
+    with pytest.raises(InputError, match="changed since"):
+        loaded.use_data(trained.table, shuffled_split(trained.table, seed=77))
 
 
 def test_plots_and_matrices_can_be_drawn_again(trained, tmp_path):
@@ -174,6 +181,16 @@ def test_the_cards_snippet_runs_without_the_zoo(trained):
         cwd=trained.folder, env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.split()[0] in trained.table.labels
+
+
+def test_the_cards_keras_snippet_runs_beside_the_zoo(trained):
+    card = (trained.folder / "README.md").read_text()
+    snippet = re.findall(r"```python\n(.*?)```", card, re.DOTALL)[1]
+    code = snippet.replace("RUN", str(trained.folder)) + "\nprint(sorted(network.output))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "['embedding', 'features', 'probabilities']"
 
 
 def test_a_damaged_run_is_refused(trained, tmp_path):
@@ -221,21 +238,24 @@ def _interrupt_third(epoch, logs):
 @pytest.mark.parametrize("name", MODELS)
 def test_a_step_out_of_order_names_the_missing_one(name, tmp_path):
     model = model_class(name)(out=tmp_path)
-    with pytest.raises(StepOrderError, match="loadData"):
-        model.train()
-    with pytest.raises(StepOrderError, match="train"):
+    for step in (model.createArchitecture, model.train):
+        with pytest.raises(StepOrderError, match=r"loadData\(\) has not been called"):
+            step()
+    with pytest.raises(StepOrderError, match="has not been called"):
+        model.prepareModel()
+    with pytest.raises(StepOrderError, match=r"train\(\) has not been called"):
         model.save()
-    with pytest.raises(StepOrderError, match="createArchitecture"):
+    with pytest.raises(StepOrderError, match=r"createArchitecture\(\) or loadModel\(\)"):
         model.predict({})
-    model.splitTable(small_table(name))
-    with pytest.raises(StepOrderError, match="createArchitecture"):
+    model.split_table(small_table(name))
+    with pytest.raises(StepOrderError, match=r"createArchitecture\(\)"):
         model.train()
     assert not list(tmp_path.iterdir())
 
 
 def test_a_run_is_never_overwritten(trained):
     again = type(trained)(trained.options, trained.out, trained.run)
-    again.useData(trained.table, trained.splits)
+    again.use_data(trained.table, trained.splits)
     again.model, again.phases = trained.model, trained.phases
     with pytest.raises(InputError, match="exists"):
         again.train()

@@ -21,13 +21,13 @@ def data():
     model = NN1()
     model.loadData()
     table = model.table.take(np.arange(300))
-    model.splitTable(table)
+    model.split_table(table)
     return model.table, model.splits
 
 
 def built(model_class, data, out="saved_models", **options):
     model = model_class(model_class.Options(**options), out)
-    model.useData(*data)
+    model.use_data(*data)
     model.createArchitecture()
     model.prepareModel()
     return model
@@ -170,6 +170,6 @@ def test_other_data_or_another_split_is_refused_as_a_branch(data, branches):
     from datasets.errors import InputError
 
     model = FinalNN(FinalNN.Options(seed=5, image_run="NN1/first"), branches)
-    model.splitTable(data[0])
+    model.split_table(data[0])
     with pytest.raises(InputError, match="other data or another split"):
         model.createArchitecture()

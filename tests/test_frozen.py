@@ -2,12 +2,13 @@
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from keras import layers
 
 from datasets.pipelines import judging_pipeline, training_pipeline
 from training.frozen import split_at_frozen
-from training.phases import Phase, Pipelines, set_trainable, train_phase
+from training.phases import Phase, Pipelines, set_trainable, train_phases
 
 PIPELINES = Pipelines(training_pipeline, judging_pipeline)
 RNG = np.random.default_rng(0)
@@ -62,9 +63,9 @@ def test_training_on_stored_outputs_gives_the_weights_of_the_whole_network(
         names = HEAD if deep else HEAD[1:]
         phase = Phase("fusion", 5, 16, keras.optimizers.Adam(0.01), trainable=names)
         folder.mkdir()
-        train_phase(
-            network, phase, 0, (DATA, TARGETS), (DATA, TARGETS), PIPELINES,
-            seed=3, folder=folder, title="test", state=None,
+        train_phases(
+            network, (phase,), (DATA, TARGETS), (DATA, TARGETS), PIPELINES,
+            seed=3, folder=folder, title="test",
         )  # fmt: skip
         return network
 
@@ -157,3 +158,51 @@ def test_a_network_with_frozen_parts_can_be_saved_after_training(tmp_path):
 def test_an_unknown_layer_is_named():
     with pytest.raises(ValueError, match="nothing_like_it"):
         set_trainable(two_branches(), ("nothing_like_it",))
+
+
+@pytest.mark.parametrize("stopped_in", [0, 1])
+def test_two_phases_go_on_after_an_interruption(tmp_path, monkeypatch, stopped_in):
+    monkeypatch.setattr("training.callbacks.CHECKPOINT_SECONDS", 0)
+
+    def stop(epoch, logs):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    def train(folder, stopper=None):
+        network = two_branches()
+        active_dropout(network)
+        stops = [
+            (keras.callbacks.LambdaCallback(on_epoch_begin=stop),) if stopper == index else ()
+            for index in range(2)
+        ]
+        phases = (
+            Phase("whole", 3, 16, keras.optimizers.Adam(0.01), callbacks=stops[0]),
+            Phase("head", 3, 16, keras.optimizers.Adam(0.01), trainable=HEAD, callbacks=stops[1]),
+        )
+        folder.mkdir(exist_ok=True)
+        train_phases(
+            network, phases, (DATA, TARGETS), (DATA, TARGETS), PIPELINES,
+            seed=3, folder=folder, title="test",
+        )  # fmt: skip
+        return network
+
+    whole = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "broken", stopper=stopped_in)
+    again = train(tmp_path / "broken")
+    for one, other in zip(whole.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    history = pd.read_csv(tmp_path / "broken" / "history.csv")
+    assert history["phase"].tolist() == ["whole"] * 3 + ["head"] * 3
+    assert history["epoch"].tolist() == [1, 2, 3] * 2
+
+
+def test_a_training_stopped_before_its_first_checkpoint_begins_again(tmp_path):
+    network = two_branches()
+    phase = Phase("whole", 3, 16, keras.optimizers.Adam(0.01))
+    (tmp_path / "history.csv").write_text("phase,epoch,loss\nwhole,1,9.0\nwhole,2,8.0\n")
+    train_phases(
+        network, (phase,), (DATA, TARGETS), (DATA, TARGETS), PIPELINES,
+        seed=3, folder=tmp_path, title="test",
+    )  # fmt: skip
+    assert pd.read_csv(tmp_path / "history.csv")["epoch"].tolist() == [1, 2, 3]

@@ -21,7 +21,7 @@ def run_folder(tmp_path_factory):
     table = table.table.take(np.arange(200))
     for model_class in (NN1, FinalNN):
         model = model_class(model_class.Options(epochs=1), out, "run")
-        model.splitTable(table)
+        model.split_table(table)
         model.createArchitecture()
         model.prepareModel()
         model.train()

@@ -231,6 +231,7 @@ def write_page(folder, **changes):
         "provenance": PROVENANCE,
         "synthetic": True,
         "facts": {"Seed": "7"},
+        "architecture": "probabilities (Dense)",
         "command": "python run.py train --model NN1 --seed 7",
         "results": {"train": result, "test": result},
         "figures": {},

@@ -156,5 +156,11 @@ def write_state(folder: Path, state: dict) -> None:
 def forget_later_epochs(folder: Path, phase: str, epoch: int) -> None:
     """Drop rows of the history that came after the kept epoch; they will be trained again."""
     path = folder / HISTORY
+    if not path.exists():
+        return
     history = pd.read_csv(path)
-    history[(history["phase"] != phase) | (history["epoch"] <= epoch)].to_csv(path, index=False)
+    kept = history[(history["phase"] != phase) | (history["epoch"] <= epoch)]
+    if kept.empty:
+        path.unlink()
+    else:
+        kept.to_csv(path, index=False)

@@ -15,6 +15,7 @@ from training.callbacks import (
     Resume,
     SeedEpochs,
     forget_later_epochs,
+    read_state,
 )
 from training.frozen import split_at_frozen
 
@@ -61,24 +62,44 @@ class Pipelines:
     judging: Callable
 
 
-def train_phase(network, phase, index, train, validation, pipelines, *, seed, folder, title, state):
-    """Train one phase of a network and leave its history and checkpoints in `folder`.
+def train_phases(network, phases, train, validation, pipelines, *, seed, folder, title):
+    """Train a network phase by phase and leave history and checkpoints in `folder`.
+
+    What an earlier, interrupted call left there is gone on with.
 
     Args:
         network: the whole functional model with the named output `probabilities`.
-        phase: what to do.
-        index: number of the phase, from 0.
+        phases: what to do, in order.
         train: (arrays, targets) of the training part.
         validation: (arrays, targets) of the validation part.
         pipelines: how to make batches.
-        seed: seeds the order of the samples.
+        seed: seeds the order of the samples and what is drawn in training.
         folder: where `history.csv` and the checkpoints go.
         title: shown before the progress bar.
-        state: from `read_state` if an interrupted training of this phase goes on, else None.
 
     Raises:
         ArithmeticError: the loss became NaN or infinite.
     """
+    state = read_state(folder) or {"phase": 0}
+    for index, phase in enumerate(phases):
+        start = folder / f"start-{index}.weights.h5"  # the whole network; a phase may train a part
+        if index < state["phase"]:
+            continue
+        resumed = index == state["phase"] and "epoch" in state
+        if resumed and start.exists():
+            network.load_weights(start)
+        elif index:
+            network.save_weights(start)
+        _train_phase(
+            network, phase, train, validation, pipelines,
+            index=index, seed=seed + index, folder=folder, title=title,
+            state=state if resumed else None,
+        )  # fmt: skip
+
+
+def _train_phase(
+    network, phase, train, validation, pipelines, *, index, seed, folder, title, state
+):
     set_trainable(network, phase.trainable)
     trained = keras.Model(network.input, network.output["probabilities"])
     split = split_at_frozen(trained)
@@ -90,7 +111,7 @@ def train_phase(network, phase, index, train, validation, pipelines, *, seed, fo
     weights = phase.sample_weight
     weights = np.ones(len(train[1]), np.float32) if weights is None else weights
     batches, steps = pipelines.training(
-        *train, weights, phase.batch_size, seed + index, phase.epochs, first
+        *train, weights, phase.batch_size, seed, phase.epochs, first
     )
     trained.compile(
         optimizer=phase.optimizer,
@@ -101,12 +122,12 @@ def train_phase(network, phase, index, train, validation, pipelines, *, seed, fo
     progress = Progress(f"{title} {phase.name}", phase.epochs, steps, first)
     callbacks = [
         progress,
-        SeedEpochs(seed + index),
+        SeedEpochs(seed),
         History(folder, phase.name),
         *phase.callbacks,
     ]
+    forget_later_epochs(folder, phase.name, first)
     if state:
-        forget_later_epochs(folder, phase.name, first)
         callbacks.append(Resume(folder, phase.name, state, phase.callbacks))
     callbacks.append(Checkpoint(folder, index, phase.epochs))
     try:

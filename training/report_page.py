@@ -44,6 +44,7 @@ def write_report_page(
     provenance: str,
     synthetic: bool,
     facts: dict[str, str],
+    architecture: str,
     command: str,
     results: dict[str, Result],
     figures: dict[str, list[tuple[str, Path]]],
@@ -58,6 +59,7 @@ def write_report_page(
         provenance: where the data come from and under which terms.
         synthetic: whether the data were generated; the page then says so at the top.
         facts: model, preset, seed, data set, date, versions, duration, ... in order of display.
+        architecture: the network's layers, as preformatted text.
         command: the command line that repeats the run.
         results: `train`, `validation` and `test`, or some of them, -> result.
         figures: section -> (caption, PNG) in order. A section called 'NAME: GROUP' becomes the tab
@@ -83,6 +85,7 @@ def write_report_page(
             provenance=provenance,
             synthetic=synthetic,
             facts=facts,
+            architecture=architecture,
             command=command,
             results=results,
             headline=next(iter(results)),

@@ -10,19 +10,19 @@ from scipy import stats
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over runs with Student's 95 % interval; NaN bounds for a single run."""
+    """A mean over runs with Student's 95 % interval; a single run has none."""
 
     values: tuple[float, ...]
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 def mean_over_runs(values) -> Mean:
     """Mean of one figure over seeds: the spread of training, not that of the test samples."""
     values = np.asarray(values, float)
-    low = high = np.nan
+    low = high = None
     if len(values) > 1:
         half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-        low, high = values.mean() - half, values.mean() + half
-    return Mean(tuple(values.tolist()), float(values.mean()), float(low), float(high))
+        low, high = float(values.mean() - half), float(values.mean() + half)
+    return Mean(tuple(values.tolist()), float(values.mean()), low, high)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datasets import DATASETS, load_table
 from datasets.audit import audit
 from datasets.errors import InputError
-from models.commands.parser import Parser, print_json
+from models.commands.parser import Parser, print_json, user_path
 
 
 def run(words: list[str]) -> int:
     parser = Parser("data", "Describe and audit a data set.")
     parser.add_argument("name", metavar="NAME", help=", ".join(DATASETS))
-    parser.add_argument("--data-dir", help="where your data lie")
+    parser.add_argument("--data-dir", type=user_path, help="where your data lie")
     parser.add_json()
     arguments = parser.parse(words, "data")
     if arguments.name not in DATASETS:

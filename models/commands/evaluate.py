@@ -10,7 +10,7 @@ from datasets import load_table
 from datasets.base import SPLITS
 from datasets.errors import InputError
 from models import model_class
-from models.commands.parser import Parser, percent, print_json, share_with_interval
+from models.commands.parser import Parser, percent, print_json, share_with_interval, user_path
 from models.runs import find_run, read_json
 
 FIGURES = ("accuracy_known", "balanced_accuracy", "macro_f1")
@@ -19,14 +19,16 @@ FIGURES = ("accuracy_known", "balanced_accuracy", "macro_f1")
 def run(words: list[str]) -> int:
     parser = Parser("evaluate", "Judge a saved run.")
     parser.add_argument("run", metavar="RUN", help="a run's folder, MODEL/RUN, or MODEL (newest)")
-    parser.add_argument("--data-dir", help="judge every sample found here instead of the run's own")
+    parser.add_argument(
+        "--data-dir", type=user_path, help="judge every sample found here instead of the run's own"
+    )
     parser.add_argument("--split", choices=SPLITS, help="part of the run's own data (default test)")
     parser.add_out()
     parser.add_json()
     arguments = parser.parse(words, "evaluate")
     if arguments.data_dir and arguments.split:
         raise InputError("--split names a part of the run's own data: leave it or --data-dir out")
-    folder = find_run(arguments.run, Path(arguments.out))
+    folder = find_run(arguments.run, arguments.out)
     model = model_class(read_json(folder, "metadata.json")["model"]).loadModel(folder)
     if arguments.data_dir:
         answer = _judge_new_data(model, arguments.data_dir)
@@ -39,17 +41,11 @@ def run(words: list[str]) -> int:
 
 def _judge_own_split(model, part: str) -> dict:
     model.loadData()
-    expected = read_json(model.folder, "metadata.json")["split"]
-    if model.splits.fingerprint(model.table) != expected:
-        raise InputError(
-            f"the data of {model.folder} have changed since it was trained, so its split cannot be "
-            "rebuilt: restore them, or judge the new data with --data-dir"
-        )
-    result = model.evaluateOnTable(model.table.take(model.splits[part]))
+    result = model.evaluate_on(model.table.take(model.splits[part]))
     return {"data": model.table.name, "split": part, **result.to_json()}
 
 
-def _judge_new_data(model, data_dir: str) -> dict:
+def _judge_new_data(model, data_dir: Path) -> dict:
     names = tuple(record.name for record in model.inputs)
     options = model.options
     name = options.data if options.data_dir else options.REAL_DATA
@@ -68,7 +64,7 @@ def _judge_new_data(model, data_dir: str) -> dict:
     return {
         "data": str(data_dir),
         "split": None,
-        **model.evaluateOnTable(table).to_json(),
+        **model.evaluate_on(table).to_json(),
         "left_out": {"trained_on": int(seen.sum()), "unreadable": list(table.unreadable)},
         "seen_in_validation": int(table.frame["digest"].isin(split["validation"]["digests"]).sum()),
         "unknown_labels": {label: int(count) for label, count in unknown.items()},

@@ -9,6 +9,7 @@ from datasets import DATASETS
 from models import MODELS
 from models.commands.parser import Parser, percent, print_json
 from models.runs import all_runs, read_json
+from training.recipes import recipe_names
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,14 +19,12 @@ def run(words: list[str]) -> int:
     parser.add_out()
     parser.add_json()
     arguments = parser.parse(words, "list")
-    recipes = sorted(path.stem for path in (ROOT / "training" / "recipes").glob("[a-z]*.py"))
     found = {
         "models": {name: _summary(place.split(":")[0]) for name, place in MODELS.items()},
         "data": {name: _summary(place) for name, place in DATASETS.items()},
-        "recipes": {name: _summary(f"training.recipes.{name}") for name in recipes},
+        "recipes": {name: _summary(f"training.recipes.{name}") for name in recipe_names()},
         "runs": {
-            f"{path.parent.name}/{path.name}": _figures(path)
-            for path in all_runs(Path(arguments.out))
+            f"{path.parent.name}/{path.name}": _figures(path) for path in all_runs(arguments.out)
         },
     }
     if arguments.json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+from pathlib import Path
 from typing import NoReturn
 
 from datasets.errors import InputError
@@ -34,14 +35,23 @@ class Parser(argparse.ArgumentParser):
         return arguments
 
     def add_out(self) -> None:
-        self.add_argument("--out", default=OUT, help=f"folder of saved runs (default {OUT})")
+        self.add_argument(
+            "--out", type=user_path, default=Path(OUT), help=f"folder of saved runs (default {OUT})"
+        )
 
     def add_json(self) -> None:
         self.add_argument("--json", action="store_true", help="print one JSON object")
 
 
+def user_path(text: str) -> Path:
+    """A path as a shell would read it, `--out=~/runs` included."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text).expanduser()
+
+
 def print_json(content) -> None:
-    print(json.dumps(content, indent=1))
+    print(json.dumps(content, indent=1, allow_nan=False))
 
 
 def percent(value: float) -> str:

@@ -29,7 +29,7 @@ def run(words: list[str]) -> int:
     arguments = parser.parse(words, "predict")
     if arguments.top < 1:
         raise InputError(f"--top {arguments.top}: at least 1 is needed")
-    folder = find_run(arguments.run, Path(arguments.out))
+    folder = find_run(arguments.run, arguments.out)
     verify_run(folder)
     labels, network = read_json(folder, "labels.json"), load_savedmodel(folder)
     images, broken = _read(_files(arguments.inputs))
@@ -52,7 +52,7 @@ def _files(inputs: list[str]) -> list[Path]:
     """Pictures in the order given; a folder stands for all pictures below it."""
     files = []
     for text in inputs:
-        path = Path(text)
+        path = Path(text).expanduser()
         if not path.exists():
             raise InputError(f"{path} does not exist: name a picture or a folder of pictures")
         found = (

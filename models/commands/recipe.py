@@ -11,9 +11,9 @@ import keras
 from datasets.errors import InputError
 from models import model_class
 from models.artefact import read_history, write_json
-from models.commands.parser import Parser, print_json
+from models.commands.parser import Parser, print_json, user_path
 from models.runs import draft_folder, read_json
-from training.recipes import Recipe, Row
+from training.recipes import Recipe, Row, recipe_names
 from training.reports import plot_comparison
 from training.statistics import mean_over_runs
 
@@ -25,7 +25,9 @@ log = logging.getLogger("menagerie")
 def run(words: list[str]) -> int:
     parser = Parser("recipe", "Train the rows of a paper's table: theirs beside ours.")
     parser.add_argument("name", metavar="NAME", help="see python run.py list")
-    parser.add_argument("--data-dir", help="the real data; without it, the demonstration set")
+    parser.add_argument(
+        "--data-dir", type=user_path, help="the real data; without it, the demonstration set"
+    )
     parser.add_argument("--quick", action="store_true", help="one seed, few epochs")
     parser.add_argument("--seeds", help="comma-separated, instead of the recipe's own")
     parser.add_out()
@@ -33,9 +35,7 @@ def run(words: list[str]) -> int:
     arguments = parser.parse(words, "recipe")
     recipe = _recipe(arguments.name)
     seeds = _seeds(arguments, recipe)
-    trained = _RecipeRuns(
-        arguments.name, recipe, arguments.data_dir, arguments.out, arguments.quick
-    )
+    trained = _RecipeRuns(recipe, arguments)
     runs = {row.name: {} for row in recipe.rows}
     for seed in seeds:
         for row in recipe.rows:
@@ -43,7 +43,7 @@ def run(words: list[str]) -> int:
     table = _table(recipe, runs)
     module, function = recipe.findings.split(":")
     lines = getattr(import_module(module), function)(runs)
-    folder = Path(arguments.out) / "recipes" / trained.label
+    folder = arguments.out / "recipes" / (arguments.name + trained.kind)
     _write(folder, recipe, runs, table, lines, trained.provenance())
     if arguments.json:
         print_json(
@@ -61,8 +61,7 @@ def run(words: list[str]) -> int:
 
 
 def _recipe(name: str) -> Recipe:
-    folder = Path(__file__).parents[2] / "training" / "recipes"
-    known = sorted(path.stem for path in folder.glob("[a-z]*.py"))
+    known = recipe_names()
     if name not in known:
         raise InputError(f"no recipe is called '{name}': take one of {', '.join(known)}")
     return import_module(f"training.recipes.{name}").RECIPE
@@ -78,14 +77,14 @@ def _seeds(arguments, recipe: Recipe) -> tuple[int, ...]:
 
 
 class _RecipeRuns:
-    """Trains rows, or takes the runs that an earlier call has left; reads data once."""
+    """Trains rows, or takes the runs that an earlier call has left; reads a row's data once."""
 
     def __init__(self, recipe, arguments):
         self.rows = {row.name: row for row in recipe.rows}
-        self.data_dir, self.out = arguments.data_dir, Path(arguments.out)
+        self.data_dir = str(arguments.data_dir) if arguments.data_dir else None
+        self.out = arguments.out
         self.extra = recipe.quick if arguments.quick else {}
-        kind = ("-quick" * arguments.quick) + ("" if self.data_dir else "-demonstration")
-        self.label = arguments.name + kind
+        self.kind = ("-quick" * arguments.quick) + ("" if self.data_dir else "-demonstration")
         self._tables = {}
 
     def folder_of(self, row: Row, seed: int) -> Path:
@@ -123,15 +122,16 @@ class _RecipeRuns:
         return read_json(folder, "metadata.json")["provenance"]
 
     def _run_name(self, row: Row, seed) -> str:
+        """The same for a row that several recipes share, so that it is trained once."""
         words = "".join(letter if letter.isalnum() else " " for letter in row.name).split()
-        return f"{self.label}-{'-'.join(words).lower()}-seed{seed}"
+        return f"recipe-{'-'.join(words).lower()}{self.kind}-seed{seed}"
 
     def _give_data(self, model, row):
         if row.name not in self._tables:
             model.loadData()
             self._tables[row.name] = model.table
         else:
-            model.splitTable(self._tables[row.name])
+            model.split_table(self._tables[row.name])
 
 
 def _table(recipe: Recipe, runs) -> list[dict]:

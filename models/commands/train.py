@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 from pathlib import Path
 
 from datasets.audit import audit
 from datasets.errors import InputError
 from models import MODELS, model_class
+from models.artefact import check_place
 from models.commands.parser import Parser, print_json, share_with_interval
 from models.runs import draft_run, drafts, read_json
 
@@ -24,12 +26,7 @@ def run(words: list[str]) -> int:
     try:
         _go_through_the_steps(model, arguments.resume)
     except KeyboardInterrupt:
-        log.info(
-            "\ninterrupted; go on with: %s --out %s --run %s --resume",
-            options.command(model.name()),
-            arguments.out,
-            model.run,
-        )
+        log.info("\n%s", _how_to_go_on(model))
         return 130
     except ArithmeticError as error:
         raise InputError(str(error)) from error
@@ -37,16 +34,26 @@ def run(words: list[str]) -> int:
     return 0
 
 
+def _how_to_go_on(model) -> str:
+    command = f"{model.options.command(model.name())} --out {model.out} --run {model.run}"
+    if _has_draft(model.out, model.run):
+        return f"interrupted; go on with: {command} --resume"
+    return f"interrupted before anything was trained; begin again with: {command}"
+
+
+def _has_draft(out: Path, run: str) -> bool:
+    """Whether a training of that name waits; FinalNN's may wait in one of its branches."""
+    return bool(list(out.glob(f"*/.{run}.partial")))
+
+
 _OWN = {"model", "out", "run", "resume", "json", "debug"}
 
 
 def _arguments(words) -> argparse.Namespace:
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--model")
-    name = first.parse_known_args(words)[0].model
     asks_help = {"-h", "--help"} & set(words)
     parser = Parser("train", "Train a model, judge it and save the run.")
-    parser.add_argument("--model", metavar="NAME", required=True, help=", ".join(MODELS))
+    parser.add_argument("--model", metavar="NAME", help=", ".join(MODELS))
+    name = parser.parse_known_args([word for word in words if word not in asks_help])[0].model
     parser.add_out()
     parser.add_argument("--run", help="name of the run (default: the time)")
     parser.add_argument("--resume", action="store_true", help="go on after an interruption")
@@ -60,40 +67,33 @@ def _arguments(words) -> argparse.Namespace:
 
 def _run_name(arguments, model: str) -> str | None:
     """The name asked for; with --resume alone, that of the newest interrupted training."""
-    out = Path(arguments.out)
-    if arguments.run and Path(arguments.run).name != arguments.run:
-        raise InputError(f"--run {arguments.run}: a plain name is needed; --out says where it goes")
+    out, run = arguments.out, arguments.run
+    if run is not None and (Path(run).name != run or run.startswith(".")):
+        raise InputError(f"--run {run}: a plain name is needed; --out says where it goes")
     if not arguments.resume:
-        return arguments.run
-    if not arguments.run:
+        return run
+    if run is None:
         waiting = drafts(out, model)
         if not waiting:
-            raise InputError(
-                f"no interrupted training of {model} lies in {out}: leave --resume out"
-            )
+            raise InputError(f"no interrupted training of {model} is in {out}: leave --resume out")
         return draft_run(waiting[-1])
-    # FinalNN may have been interrupted while it trained a branch under the same name.
-    if not list(out.glob(f"*/.{arguments.run}.partial")):
-        raise InputError(f"no interrupted training called {arguments.run} lies in {out}")
-    return arguments.run
+    if not _has_draft(out, run):
+        raise InputError(f"no interrupted training called {run} lies in {out}")
+    return run
 
 
 def _go_through_the_steps(model, resume: bool) -> None:
+    check_place(model.out, model.name(), model.run)
     model.loadData()
     log.info("data: %s", model.table.provenance)
     for line in audit(model.table, model.splits).lines():
         log.info("  %s", line)
     model.createArchitecture()
     model.prepareModel()
-    trained = sum(int(weight.shape.num_elements()) for weight in model.model.trainable_weights)
-    log.info(
-        "%s: %s parameters, %s of them train; preset %s, seed %d",
-        model.name(),
-        f"{model.model.count_params():,}",
-        f"{trained:,}",
-        model.options.preset,
-        model.options.seed,
-    )
+    trained = sum(math.prod(weight.shape) for weight in model.model.trainable_weights)
+    total = model.model.count_params()
+    log.info("%s: %s parameters, %s of them train", model.name(), f"{total:,}", f"{trained:,}")
+    log.info("  %s", ", ".join(f"{name} {value}" for name, value in model.options.stated().items()))
     model.train(resume)
     log.info("judging and writing the run ...")
     model.save()

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from datasets import load_table
+from datasets.fer2013 import SIDE
 from models.options import Options, option
 from training.losses import class_weights
 
-FACE = 48  # side of a FER2013 face in pixels
-POINTS = 68
+FACE = SIDE  # pixels
 CLASS_WEIGHTS = ("all", "train", "none")
 
 

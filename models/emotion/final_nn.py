@@ -10,8 +10,9 @@ import keras
 from keras import layers
 
 from datasets.errors import InputError
+from datasets.landmarks import POINTS
 from models.base import NNModel
-from models.emotion.faces import FACE, POINTS, FaceOptions, load_faces, sample_weights
+from models.emotion.faces import FACE, FaceOptions, load_faces, sample_weights
 from models.emotion.nn1 import NN1
 from models.emotion.nn2 import NN2
 from models.inputs import ImageInput, LandmarkInput
@@ -56,6 +57,9 @@ class FinalNNOptions(FaceOptions):
 class FinalNN(NNModel):
     """A small head on two trained, frozen branches: NN1 for the picture, NN2 for the landmarks.
 
+    Epochs, batch size and learning rate are those of the head. Branches that are not there yet are
+    trained as their preset says.
+
     Inputs `image`, (batch, 48, 48, 1), 0 to 255, and `landmarks`, (batch, 68, 2), pixels. Outputs:
     `features` (batch, 14 or 32), what the branches hand over, `embedding` (batch, 14 or 16), the
     last layer before the answer, and `probabilities` (batch, classes).
@@ -65,13 +69,13 @@ class FinalNN(NNModel):
     inputs = (ImageInput(FACE, FACE), LandmarkInput(POINTS, FACE))
 
     def loadData(self):
-        self.splitTable(load_faces(self.options, ("image", "landmarks")))
+        self.split_table(load_faces(self.options, ("image", "landmarks")))
 
     def createArchitecture(self):
         output = {"decisions": "probabilities", "features": "features"}[self.options.combine]
         image_branch = self._branch(NN1, self.options.image_run, output, "image_branch")
         landmark_branch = self._branch(NN2, self.options.landmark_run, output, "landmark_branch")
-        self.seedWeights()  # whether the branches were loaded or trained just now
+        self.seed_weights()  # whether the branches were loaded or trained just now
 
         image = keras.Input(self.inputs[0].fitted_shape, name="image")
         landmarks = keras.Input(self.inputs[1].fitted_shape, name="landmarks")
@@ -123,7 +127,8 @@ class FinalNN(NNModel):
             return self._train_branch(model_class)
         branch = model_class.loadModel(folder)
         self._check_data(folder)
-        self._tell(f"{model_class.name()}: uses the run {folder}")
+        command = read_json(folder, "metadata.json")["command"]
+        self._tell(f"{model_class.name()}: uses the run {folder}, made by {command}")
         return branch
 
     def _newest(self, model_class) -> Path | None:
@@ -144,11 +149,11 @@ class FinalNN(NNModel):
             )
 
     def _train_branch(self, model_class):
-        names = ("data", "data_dir", "split_rule", "seed", "preset")
+        names = ("data", "data_dir", "split_rule", "seed", "preset", "class_weights")
         shared = {name: getattr(self.options, name) for name in names}
         branch = model_class(model_class.Options(**shared), self.out, self.run)
         self._tell(f"{model_class.name()}: no run on this data and split yet, trained a new one")
-        branch.useData(self.table, self.splits)
+        branch.use_data(self.table, self.splits)
         branch.createArchitecture()
         branch.prepareModel()
         branch.train(resume=draft_folder(self.out, branch.name(), branch.run).exists())

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from models.artefact import read_history, verify_run
+from models.artefact import verify_run
 from models.emotion.faces import load_faces
 from models.emotion.nn2 import NN2
 from models.runs import read_json
@@ -76,8 +76,7 @@ def _gaps(runs):
     for name, seeds in runs.items():
         gaps = []
         for folder in seeds.values():
-            last = read_history(folder).iloc[-1]
-            gaps.append(last["accuracy"] - last["val_accuracy"])
+            gaps.append(_accuracy(folder, "train") - _accuracy(folder, "validation"))
         held = sum(gap <= LARGEST_GAP for gap in gaps)
         found.append(f"{name} {_listed(gaps)} ({held} of {len(gaps)} hold)")
     return "; ".join(found)
@@ -130,7 +129,7 @@ def quality_quarters(runs: Runs) -> list[str]:
 
 def _accuracy_by_quarter(folder) -> np.ndarray:
     model = NN2.loadModel(folder)
-    model.splitTable(load_faces(model.options, ("landmarks", "landmark_quality")))
+    model.split_table(load_faces(model.options, ("landmarks", "landmark_quality")))
     rows = model.splits.test
     right = (
         model.probabilities({"landmarks": model.table.modalities["landmarks"][rows]}).argmax(axis=1)

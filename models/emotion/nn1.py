@@ -48,7 +48,7 @@ class NN1(NNModel):
     inputs = (ImageInput(FACE, FACE),)
 
     def loadData(self):
-        self.splitTable(load_faces(self.options, ("image",)))
+        self.split_table(load_faces(self.options, ("image",)))
 
     def createArchitecture(self):
         body = _paper_body if self.options.network == "paper" else _residual_body

@@ -8,14 +8,14 @@ import keras
 import numpy as np
 from keras import layers
 
-from datasets.landmarks import IBUG_PARTS, PARTS
+from datasets.landmarks import IBUG_PARTS, PARTS, POINTS
 from models.base import NNModel
-from models.emotion.faces import FACE, POINTS, FaceOptions, load_faces, sample_weights
+from models.emotion.faces import FACE, FaceOptions, load_faces, sample_weights
 from models.inputs import LandmarkInput
 from models.options import option
 from training.phases import Phase
 
-WORST_SHARE = 0.1  # of the training faces, left out by --landmark-quality filter
+WORST_SHARE = 0.1  # of the training faces, without weight by --landmark-quality filter
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class NN2Options(FaceOptions):
             "class_weights": "all",
             "parts": "paper",
             "per_part": False,
+            "normalise": False,
             "landmark_quality": "ignore",
         }
     }
@@ -41,9 +42,10 @@ class NN2Options(FaceOptions):
     per_part: bool | None = option(
         "four neurons see a whole part of the face instead of each point alone"
     )
+    normalise: bool | None = option("divide the points by the side of the face: 0 to 1, not pixels")
     landmark_quality: str | None = option(
-        "use of the quality score in training: ignore it, weight each face by it, or filter out "
-        "the worst tenth",
+        "use of the quality score in the loss: ignore it, weight each face by it, or filter, which "
+        "gives the worst tenth no weight",
         choices=("ignore", "weight", "filter"),
     )
 
@@ -61,7 +63,7 @@ class NN2(NNModel):
 
     def loadData(self):
         scored = ("landmark_quality",) * (self.options.landmark_quality != "ignore")
-        self.splitTable(load_faces(self.options, ("landmarks", *scored)))
+        self.split_table(load_faces(self.options, ("landmarks", *scored)))
 
     def createArchitecture(self):
         parts = PARTS if self.options.parts == "paper" else IBUG_PARTS
@@ -72,7 +74,10 @@ class NN2(NNModel):
             len(self.table.labels), activation="softmax", name="probabilities"
         )
 
-        pieces = [self._face_part(landmarks[:, where], name) for name, where in parts.items()]
+        points = landmarks
+        if self.options.normalise:
+            points = layers.Rescaling(1 / FACE, name="to_unit")(points)
+        pieces = [self._face_part(points[:, where], name) for name, where in parts.items()]
         joined = layers.Concatenate(axis=1, name="joined")(pieces)
         hidden = layers.BatchNormalization(name="norm")(layers.Flatten(name="flat")(joined))
         hidden = layers.Dense(256, activation="sigmoid", name="combinations")(hidden)
@@ -111,4 +116,4 @@ class NN2(NNModel):
         quality = self.table.quality["landmarks"][self.splits.train]
         if self.options.landmark_quality == "weight":
             return quality / quality.mean()
-        return (quality > np.quantile(quality, WORST_SHARE)).astype(float)
+        return (quality >= np.quantile(quality, WORST_SHARE)).astype(float)

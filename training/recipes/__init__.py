@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -44,3 +45,8 @@ class Recipe:
     findings: str
     compared: tuple[str, ...] = ()
     quick: dict = field(default_factory=dict)
+
+
+def recipe_names() -> list[str]:
+    """The recipes there are: one module each in this folder."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
