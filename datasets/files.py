@@ -147,6 +147,8 @@ class _Folder:
                     pending.append((item.path, name + "/"))
                 elif item.is_file():
                     entries[name] = _Entry(item.path, item.stat().st_size, 0)
+                elif item.is_symlink():  # broken: listed, so that reading it is reported
+                    entries[name] = _Entry(item.path, 0, 0)
         return entries, folders
 
     def open(self, handle) -> BinaryIO:

@@ -184,6 +184,28 @@ def test_list_shows_a_saved_run(capsys, out):
     assert "test accuracy" in text
 
 
+def test_the_publishers_parts_and_an_archive(capsys, pictures, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "faces"), "tar", pictures)
+    out = ["--out", tmp_path / "out"]
+    words = ["--data-dir", archive, "--split-rule", "official", "--epochs", 1]
+    code, text, _ = typed(capsys, "--model", "NN1", *words, *out, "--json")
+    assert code == 0
+    assert json.loads(text)["test"]["n"] == len(list(pictures.glob("test/*/*.png")))
+    code, text, _ = typed(capsys, "evaluate", "NN1", "--data-dir", archive, *out, "--json")
+    answer = json.loads(text)
+    assert code == 0
+    assert answer["n"] + answer["left_out"]["trained_on"] == 7 * PER_EMOTION
+
+
+def test_tables_beside_pictures_are_notes(capsys, pictures, tmp_path):
+    noted = tmp_path / "noted"
+    shutil.copytree(pictures, noted)
+    (noted / "train.csv").write_text("file,note\n1.png,blurred\n")
+    code, text, _ = typed(capsys, "data", "fer2013", "--data-dir", noted, "--json")
+    assert code == 0
+    assert json.loads(text)["samples"] == 7 * PER_EMOTION
+
+
 # --- mistakes
 
 
@@ -205,6 +227,11 @@ def test_list_shows_a_saved_run(capsys, out):
         (["--model", "NN1", "--resume"], ["no interrupted training"]),
         (["evaluate", "NN7"], ["NN7"]),
         (["predict", "NN1"], ["INPUT"]),
+        (["--model", "NN1", "--data-dir", ""], ["--data-dir is empty"]),
+        (["--model", "NN1", "--seed", "4294967296"], ["--seed", "at most"]),
+        (["--model", "NN1", "--run", ".."], ["..", "--out"]),
+        (["--model"], ["--model", "expected one argument"]),
+        (["data", "faces", "--data-dir", "x"], ["faces is generated"]),
         (["data", "mnist"], ["mnist", "fer2013"]),
         (["data", "fer2013"], ["--data-dir"]),
         (["recipe", "cake"], ["cake", "emotion_table2"]),
@@ -296,6 +323,21 @@ def test_evaluate_without_the_predictor_is_refused(capsys, pictures, tmp_path, m
     monkeypatch.setenv("MENAGERIE_CACHE", str(tmp_path / "cache"))
     line = refused(capsys, "evaluate", "NN2", "--data-dir", pictures, "--out", tmp_path)
     assert 'pip install -e ".[faces]"' in line
+
+
+def test_an_out_that_is_a_file_is_refused_before_any_work(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    line = refused(capsys, "--model", "NN2", "--out", tmp_path / "file")
+    assert "give another --out" in line
+
+
+def test_a_run_whose_data_are_gone_says_so(capsys, pictures, tmp_path):
+    data = shutil.copytree(pictures, tmp_path / "data")
+    out = ["--out", tmp_path / "runs"]
+    assert typed(capsys, "--model", "NN1", "--data-dir", data, "--epochs", 1, *out)[0] == 0
+    shutil.rmtree(data)
+    line = refused(capsys, "evaluate", "NN1", *out)
+    assert "are not there" in line and "--data-dir" in line
 
 
 def test_debug_shows_the_traceback(tmp_path):

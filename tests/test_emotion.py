@@ -1,5 +1,7 @@
 """Numbers of paper 004 that can be computed."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -154,6 +156,49 @@ def test_training_the_fusion_leaves_the_branches_alone(data, branches):
     model.train()
     assert all((one == two).all() for one, two in zip(before, branch.get_weights(), strict=True))
     assert (head != model.model.get_layer("fusion").get_weights()[0]).any()
+
+
+def test_one_seed_gives_one_fusion(data, branches):
+    def head(run, seed):
+        keras.utils.set_random_seed(seed + 100)  # what came before must not matter
+        model = built(FinalNN, data, branches, combine="features", epochs=2)
+        model.run = run
+        model.train()
+        return model.model.get_layer("fusion").get_weights()[0]
+
+    np.testing.assert_allclose(head("one", 0), head("two", 1), atol=1e-7)
+
+
+@pytest.mark.parametrize("use", ["ignore", "weight", "filter"])
+def test_quality_weighs_training_faces(data, use):
+    table, splits = data
+    quality = np.random.default_rng(0).uniform(0.2, 1.0, len(table)).astype(np.float32)
+    table = dataclasses.replace(table, quality={"landmarks": quality})
+    weights = built(NN2, (table, splits), landmark_quality=use).phases[0].sample_weight
+    plain = sample_weights(table, splits, NN2.Options())
+    factor, own = weights / plain, quality[splits.train]
+    if use == "ignore":
+        np.testing.assert_allclose(factor, 1)
+    elif use == "weight":
+        np.testing.assert_allclose(factor, own / own.mean(), rtol=1e-5)
+    else:
+        assert set(factor) == {0.0, 1.0}
+        assert (factor == 0).mean() == pytest.approx(0.1, abs=0.01)
+        assert own[factor == 0].max() < own[factor == 1].min()
+
+
+def test_faces_of_one_quality_are_all_kept(data):
+    weights = built(NN2, data, landmark_quality="filter").phases[0].sample_weight
+    assert (weights > 0).all()
+
+
+def test_normalised_landmarks_reach_the_network_between_0_and_1(data):
+    model = built(NN2, data, normalise=True)
+    inner = keras.Model(model.model.input, model.model.get_layer("to_unit").output)
+    points = data[0].modalities["landmarks"][:5]
+    np.testing.assert_allclose(
+        inner.predict({"landmarks": points}, verbose=0), points / 48, rtol=1e-6
+    )
 
 
 def test_literal_mode_keeps_the_dropout(data, branches):

@@ -227,6 +227,7 @@ def plot_samples(
         axes.imshow(np.squeeze(images[index]), cmap="gray", vmin=0, vmax=255)
         axes.set_title(textwrap.fill(_short(titles[index]), 18), fontsize=8)
         if landmarks is not None:
+            axes.autoscale(False)  # points outside the picture must not shrink it
             axes.scatter(*np.transpose(landmarks[index]), s=5, color=PALETTE[3], linewidths=0)
     return _save(figure, path)
 

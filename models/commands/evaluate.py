@@ -40,6 +40,12 @@ def run(words: list[str]) -> int:
 
 
 def _judge_own_split(model, part: str) -> dict:
+    place = model.options.data_dir
+    if place and not Path(place).expanduser().exists():
+        raise InputError(
+            f"the data of {model.folder}, {place}, are not there: go to the folder it was trained "
+            "from, or judge other data with --data-dir"
+        )
     model.loadData()
     result = model.evaluate_on(model.table.take(model.splits[part]))
     return {"data": model.table.name, "split": part, **result.to_json()}
