@@ -3,8 +3,8 @@
 As in the code of paper 004, the whole picture is the face's box; there is no detector. The points
 are those of the iBUG 300-W scheme, in whole pixels.
 
-Readings are kept in a table, one file per data set, in `$MENAGERIE_CACHE` or ~/.cache/menagerie.
-Rows are appended while the faces are read, so work that was interrupted goes on where it stopped.
+Readings are kept in a table (datasets/landmark_table.py), so work that was interrupted goes on where it
+stopped, and finished work is not done again.
 """
 
 from __future__ import annotations
@@ -12,10 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
-import io
-import logging
 import os
-import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -27,10 +24,9 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.errors import InputError
+from datasets.landmark_table import landmark_table
 
 POINTS = 68
-
-log = logging.getLogger("menagerie")
 
 # The parts that NN2 reads, in the order of paper 004. By the iBUG scheme point 60 belongs to the
 # inner lips; the paper counts it to the mouth.
@@ -52,11 +48,11 @@ MIRROR = np.array(
     + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
     + [*range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1)]
 )
-# The table's columns, grouped by the parts of the face.
-_NAMES = [
-    (part, point, axis)
+# The columns of the table of readings, grouped by the parts of the face.
+_COLUMNS = [
+    f"{part}_{point}_{axis}"
     for part, where in PARTS.items()
-    for point in range(68)[where]
+    for point in range(POINTS)[where]
     for axis in "xy"
 ]
 _OUTER_EYE_CORNERS = (36, 45)
@@ -64,7 +60,6 @@ HALF_TRUST = 0.1  # mirror error of quality 0.5: the customary limit of a failed
 
 _CHUNK_FACES = 256
 _CHUNK_BYTES = 32 * 2**20
-_KEPT_FROM = 100  # fewer faces are read again faster than a file of them is worth
 _PARALLEL_FROM = 1000  # starting the processes takes a second or two
 
 Box = tuple[int, int, int, int]
@@ -195,7 +190,7 @@ def extract_landmarks(
     """
     predictor = predictor or _installed(needed=False)
     first = {digest: row for row, digest in reversed(list(enumerate(digests)))}
-    table = _Table(_table_path(first, mirrored)) if len(first) >= _KEPT_FROM else _Memory()
+    table = landmark_table(first, mirrored, _COLUMNS)
     readings = table.read(predictor)
     missing = [row for digest, row in first.items() if digest not in readings]
     if missing:
@@ -309,98 +304,3 @@ def _read_chunk(predictor, mirrored: bool, images: list[np.ndarray]) -> np.ndarr
         pixels = np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels)
         points.append(predict(pixels, (left, 0, left + width, height)))
     return np.array(points).reshape(len(points), -1)
-
-
-# --- the table of readings
-
-
-class _Memory:
-    """Stands in for the table where keeping the readings does not pay."""
-
-    def read(self, predictor) -> dict[str, np.ndarray]:
-        return {}
-
-    def begin(self, predictor) -> None:
-        pass
-
-    def append(self, digests: list[str], points: np.ndarray) -> None:
-        pass
-
-
-class _Table:
-    """Readings on disk: CSV with a row per picture, append-only.
-
-    A row ends in a full stop, so that one torn by a kill is told from a whole one.
-    """
-
-    _FORMAT = "# menagerie landmarks, format 2, predictor"
-    _COLUMNS = ",".join(["digest", *(f"{part}_{i}_{axis}" for part, i, axis in _NAMES), "end"])
-    _ROW = re.compile(
-        rb"^([0-9a-f]{40}),(-?\d+(?:,-?\d+){%d}),\.$" % (2 * POINTS - 1), re.MULTILINE
-    )
-
-    def __init__(self, path: Path):
-        self._path, self._given_up = path, False
-
-    def read(self, predictor) -> dict[str, np.ndarray]:
-        """Whole rows by picture digest; none if the file is another predictor's."""
-        import pandas as pd  # not needed in the processes that read faces
-
-        try:
-            content = self._path.read_bytes()
-        except OSError:
-            return {}
-        head = f"{self._FORMAT} {predictor.identity if predictor else ''}".encode()
-        if not content.startswith(head):
-            return {}
-        rows = self._ROW.findall(content)
-        if not rows:
-            return {}
-        lines = io.BytesIO(b"\n".join(row for _, row in rows))
-        values = pd.read_csv(lines, header=None, dtype=np.float32).to_numpy()
-        return {digest.decode(): value for (digest, _), value in zip(rows, values, strict=True)}
-
-    def begin(self, predictor) -> None:
-        """Get ready to append: a new file, or a new line after a torn one."""
-        head = f"{self._FORMAT} {predictor.identity}\n".encode()
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            if self._path.exists() and self._path.read_bytes()[: len(head)] == head:
-                self._write(b"\n")
-            else:
-                self._path.write_bytes(head + f"{self._COLUMNS}\n".encode())
-        except OSError as error:
-            self._give_up(error)
-
-    def append(self, digests: list[str], points: np.ndarray) -> None:
-        if self._given_up:
-            return
-        lines = (
-            f"{digest},{','.join(map(str, row))},.\n"
-            for digest, row in zip(digests, points.tolist(), strict=True)
-        )
-        try:
-            self._write("".join(lines).encode())
-        except OSError as error:
-            self._give_up(error)
-
-    def _give_up(self, error: OSError) -> None:
-        """A table that cannot be written costs time next time, not this work."""
-        self._given_up = True
-        log.warning(
-            "the landmarks cannot be kept in %s (%s) and will be read again next time: set "
-            "MENAGERIE_CACHE to a folder that can be written to",
-            self._path.parent,
-            error.strerror,
-        )
-
-    def _write(self, data: bytes) -> None:
-        # One write per chunk: two processes at the same table add whole chunks.
-        with open(self._path, "ab", buffering=0) as file:
-            file.write(data)
-
-
-def _table_path(digests, mirrored: bool) -> Path:
-    folder = os.environ.get("MENAGERIE_CACHE") or Path.home() / ".cache" / "menagerie"
-    name = hashlib.sha1("\n".join(sorted(digests)).encode(), usedforsecurity=False).hexdigest()
-    return Path(folder) / f"landmarks-{name}{'-mirrored' * mirrored}.csv"

@@ -241,8 +241,6 @@ def test_a_step_out_of_order_names_the_missing_one(name, tmp_path):
     for step in (model.createArchitecture, model.train):
         with pytest.raises(StepOrderError, match=r"loadData\(\) has not been called"):
             step()
-    with pytest.raises(StepOrderError, match="has not been called"):
-        model.prepareModel()
     with pytest.raises(StepOrderError, match=r"train\(\) has not been called"):
         model.save()
     with pytest.raises(StepOrderError, match=r"createArchitecture\(\) or loadModel\(\)"):
