@@ -3,8 +3,8 @@
 As in the code of paper 004, the whole picture is the face's box; there is no detector. The points
 are those of the iBUG 300-W scheme, in whole pixels.
 
-Readings are kept in a table (datasets/landmark_table.py), so work that was interrupted goes on where it
-stopped, and finished work is not done again.
+Readings are kept in a table (datasets/landmark_table.py), so work that was interrupted goes on
+where it stopped, and finished work is not done again.
 """
 
 from __future__ import annotations
