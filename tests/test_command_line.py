@@ -216,6 +216,7 @@ def test_tables_beside_pictures_are_notes(capsys, pictures, tmp_path):
         (["train"], ["--model is missing", "FinalNN"]),
         (["--model", "NN9"], ["NN9", "FinalNN"]),
         (["--model", "NN1", "--combine", "features"], ["NN1 has no option --combine", "--network"]),
+        (["--model", "NN2", "--combine", "both"], ["NN2 has no option", ", --per-part,"]),
         (["--model", "NN1", "--epoch", "3"], ["--epoch", "did you mean --epochs"]),
         (["--model", "NN1", "--epochs", "three"], ["--epochs", "three"]),
         (["--model", "NN1", "--epochs", "0"], ["--epochs 0", "at least 1"]),

@@ -28,7 +28,8 @@ class Parser(argparse.ArgumentParser):
         arguments, unknown = self.parse_known_args(words)
         if unknown:
             word = unknown[0].split("=")[0]
-            flags = [flag for action in self._actions for flag in action.option_strings[-1:]]
+            named = [action.option_strings for action in self._actions if action.option_strings]
+            flags = [next(flag for flag in names if flag.startswith("--")) for names in named]
             near = difflib.get_close_matches(word, flags, n=1)
             hint = f" (did you mean {near[0]}?)" if near else ""
             raise InputError(f"{owner} has no option {word}{hint}; it has {', '.join(flags)}")
