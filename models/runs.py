@@ -32,6 +32,7 @@ def find_run(name: str, out: Path) -> Path:
 def runs_in(folder: Path) -> list[Path]:
     """Whole runs directly inside a folder, the newest last."""
     found = [path.parent for path in folder.glob("*/metadata.json")]
+    found = [run for run in found if not run.name.startswith(".")]  # a draft is no run yet
     return sorted(found, key=lambda run: (read_json(run, "metadata.json")["finished"], run.name))
 
 

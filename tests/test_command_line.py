@@ -206,6 +206,14 @@ def test_tables_beside_pictures_are_notes(capsys, pictures, tmp_path):
     assert json.loads(text)["samples"] == 7 * PER_EMOTION
 
 
+def test_a_draft_whose_writing_was_interrupted_is_no_run(capsys, out, tmp_path):
+    shutil.copytree(out / "NN1" / "one", tmp_path / "NN1" / ".half.partial")
+    code, text, _ = typed(capsys, "list", "--out", tmp_path)
+    assert code == 0
+    assert "half" not in text
+    assert "no saved run" in refused(capsys, "evaluate", "NN1", "--out", tmp_path)
+
+
 # --- mistakes
 
 
