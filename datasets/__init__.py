@@ -9,10 +9,11 @@ from datasets.errors import InputError
 DATASETS = {
     "faces": "datasets.synthetic.faces",
     "fer2013": "datasets.fer2013",
+    "reef": "datasets.synthetic.reef",
     "folders": "datasets.own_data",
 }
 
-SYNTHETIC = ("faces",)
+SYNTHETIC = ("faces", "reef")
 
 
 def load_table(name: str, data_dir: str | None, modalities: tuple[str, ...], strict: bool = True):

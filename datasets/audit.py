@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass
-from itertools import combinations
+from itertools import combinations, product
 
+import numpy as np
 import pandas as pd
 
 from datasets.base import SPLITS, Splits, Table
+from datasets.near_duplicates import BITS, near_duplicates, perceptual_hashes
 
 _LISTED = 5  # of a long list, what a person will look at
 
@@ -27,6 +29,31 @@ class Contradiction:
 
 
 @dataclass(frozen=True)
+class NearDuplicate:
+    """Two pictures that look alike and are no exact copies.
+
+    Attributes:
+        keys: of the two.
+        labels: of the two.
+        parts: of the two; '' for a sample that is in none.
+        distance: number of bits in which their perceptual hashes differ.
+    """
+
+    keys: tuple[str, str]
+    labels: tuple[str, str]
+    parts: tuple[str, str]
+    distance: int
+
+    @property
+    def across_labels(self) -> bool:
+        return self.labels[0] != self.labels[1]
+
+    @property
+    def across_parts(self) -> bool:
+        return all(self.parts) and self.parts[0] != self.parts[1]
+
+
+@dataclass(frozen=True)
 class Audit:
     """The findings.
 
@@ -36,10 +63,13 @@ class Audit:
         counts: number of samples of each class.
         unknown: number of samples of each label outside the classes.
         unreadable: one line per sample that could not be read.
+        left_out: one line per sample, or per kind of them, left out on purpose.
         duplicate_groups: number of pictures that occur more than once.
         surplus: number of samples beyond the first of each such picture.
         contradictions: the pictures that occur under more than one label.
         crossings: "train/test" and so on -> number of pictures that occur in both parts.
+        near_duplicates: the pairs of pictures that look alike, those across parts or labels first,
+            the most alike of them first; None if they were not looked for.
     """
 
     name: str
@@ -47,19 +77,20 @@ class Audit:
     counts: dict[str, int]
     unknown: dict[str, int]
     unreadable: tuple[str, ...]
+    left_out: tuple[str, ...]
     duplicate_groups: int
     surplus: int
     contradictions: tuple[Contradiction, ...]
     crossings: dict[str, int]
+    near_duplicates: tuple[NearDuplicate, ...] | None = None
 
     def to_json(self) -> dict:
         """The findings as lists, dictionaries, strings and numbers."""
         found = asdict(self)
-        found["unreadable"] = list(self.unreadable)
-        found["contradictions"] = [
-            {"keys": list(group.keys), "labels": list(group.labels)}
-            for group in self.contradictions
-        ]
+        found["unreadable"], found["left_out"] = list(self.unreadable), list(self.left_out)
+        found["contradictions"] = [_plain(group) for group in self.contradictions]
+        if self.near_duplicates is not None:
+            found["near_duplicates"] = [_plain(pair) for pair in self.near_duplicates]
         return found
 
     def lines(self) -> list[str]:
@@ -67,12 +98,14 @@ class Audit:
         return [
             *self._size_lines(),
             *_listed(f"{_samples(len(self.unreadable))} could not be read", self.unreadable),
+            *_listed("Left out", self.left_out),
             self._duplicate_line(),
             *_listed(
                 f"{_pictures(len(self.contradictions))} under more than one label",
                 [_describe(group) for group in self.contradictions],
             ),
             *self._crossing_lines(),
+            *self._near_lines(),
         ]
 
     def _size_lines(self) -> list[str]:
@@ -103,11 +136,28 @@ class Audit:
             if count
         ]
 
+    def _near_lines(self) -> list[str]:
+        pairs = self.near_duplicates
+        if pairs is None:
+            return []
+        if not pairs:
+            return ["No two different pictures look alike."]
+        across_labels = sum(pair.across_labels for pair in pairs)
+        across_parts = sum(pair.across_parts for pair in pairs)
+        count = "1 pair looks" if len(pairs) == 1 else f"{len(pairs):,} pairs look"
+        return _listed(
+            f"{count} alike (near-duplicates), {across_labels:,} across labels and "
+            f"{across_parts:,} across parts",
+            [_describe_pair(pair) for pair in pairs],
+        )
+
 
 def audit(table: Table, splits: Splits | None = None) -> Audit:
     """Look for duplicates, contradictory labels and leaks.
 
-    Samples with one digest are copies of one picture.
+    Samples with one digest are copies of one picture. Pictures that look alike are looked for among
+    photographs only: where the pictures of the table have sizes of their own (`Pictures`). Those in
+    a dense array were brought to one small size and frame, such as faces, and all look alike.
 
     Args:
         table: the data set.
@@ -117,17 +167,30 @@ def audit(table: Table, splits: Splits | None = None) -> Audit:
     copies = frame[frame["digest"].duplicated(keep=False)]
     groups = copies["digest"].nunique()
     labels = Counter(frame["label"])
+    parts = _parts(frame, splits)
     return Audit(
         name=table.name,
         samples=len(frame),
         counts=table.counts(),
         unknown={label: labels[label] for label in sorted(set(labels) - set(table.labels))},
         unreadable=table.unreadable,
+        left_out=table.left_out,
         duplicate_groups=groups,
         surplus=len(copies) - groups,
         contradictions=_contradictions(copies),
-        crossings=_crossings(frame, splits),
+        crossings=_crossings(frame["digest"].to_numpy(), parts),
+        near_duplicates=_near_duplicates(table.modalities.get("image"), frame, parts),
     )
+
+
+def _parts(frame: pd.DataFrame, splits: Splits | None) -> np.ndarray:
+    """The part of every row, '' for none."""
+    if splits is None:
+        return frame["part"].to_numpy()
+    parts = np.full(len(frame), "", dtype=object)
+    for part in SPLITS:
+        parts[splits[part]] = part
+    return parts
 
 
 def _contradictions(copies: pd.DataFrame) -> tuple[Contradiction, ...]:
@@ -138,16 +201,39 @@ def _contradictions(copies: pd.DataFrame) -> tuple[Contradiction, ...]:
     )
 
 
-def _crossings(frame: pd.DataFrame, splits: Splits | None) -> dict[str, int]:
-    digests = frame["digest"].to_numpy()
-    parts = frame["part"].to_numpy()
-    content = {
-        part: set(digests[splits[part]] if splits else digests[parts == part]) for part in SPLITS
-    }
+def _crossings(digests: np.ndarray, parts: np.ndarray) -> dict[str, int]:
+    content = {part: set(digests[parts == part]) for part in SPLITS}
     return {
         f"{one}/{other}": len(content[one] & content[other])
         for one, other in combinations(SPLITS, 2)
         if content[one] and content[other]
+    }
+
+
+def _near_duplicates(images, frame, parts) -> tuple[NearDuplicate, ...] | None:
+    if images is None or isinstance(images, np.ndarray):
+        return None
+    copies = [np.sort(rows) for rows in frame.groupby("digest", sort=False).indices.values()]
+    hashes, mirrored = perceptual_hashes(images[np.array([rows[0] for rows in copies], int)])
+    columns = [frame["key"].to_numpy(), frame["label"].to_numpy(), parts]
+    found = []
+    for one, other, distance in near_duplicates(hashes, mirrored=mirrored):
+        pairs = (
+            NearDuplicate(*((column[i], column[j]) for column in columns), distance)
+            for i, j in product(copies[one], copies[other])
+        )
+        found.append(min(pairs, key=_harmlessness))  # of each picture one copy stands for all
+    return tuple(sorted(found, key=lambda pair: (all(_harmlessness(pair)), pair.distance)))
+
+
+def _harmlessness(pair: NearDuplicate) -> tuple[bool, bool]:
+    return not pair.across_parts, not pair.across_labels
+
+
+def _plain(finding) -> dict:
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(finding).items()
     }
 
 
@@ -163,6 +249,14 @@ def _describe(group: Contradiction) -> str:
     copies = [f"{key} ({label})" for key, label in zip(group.keys, group.labels, strict=True)]
     rest = len(copies) - _LISTED
     return " = ".join(copies[:_LISTED]) + (f" and {rest} more copies" if rest > 0 else "")
+
+
+def _describe_pair(pair: NearDuplicate) -> str:
+    one, other = (
+        f"{key} ({label}, {part})" if part else f"{key} ({label})"
+        for key, label, part in zip(pair.keys, pair.labels, pair.parts, strict=True)
+    )
+    return f"{one} ~ {other}: {pair.distance} of {BITS} bits differ"
 
 
 def _samples(count: int) -> str:

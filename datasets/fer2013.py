@@ -28,8 +28,8 @@ from datasets.base import Table, content_digest
 from datasets.emotions import EMOTIONS
 from datasets.errors import InputError
 from datasets.files import ARCHIVE_SUFFIXES, DAMAGE, FileTree, damaged
-from datasets.images import PICTURE_SUFFIXES
-from datasets.own_data import PART_NAMES, picture_modalities, read_class_folders
+from datasets.images import PICTURE_SUFFIXES, Fit, fit_images
+from datasets.own_data import PART_NAMES, face_points, read_class_folders
 
 SIDE = 48
 PIXELS = SIDE * SIDE
@@ -94,7 +94,7 @@ def load(
     if strict:
         _refuse_missing(location, faces.frame["label"])
     digests = faces.frame["digest"].tolist()
-    arrays, quality = picture_modalities(faces.images, digests, modalities, (SIDE, SIDE))
+    points, quality = face_points(faces.images, digests, modalities, (SIDE, SIDE))
     return Table(
         name="fer2013",
         provenance=(
@@ -103,7 +103,7 @@ def load(
         ),
         labels=EMOTIONS,
         frame=faces.frame,
-        modalities=arrays,
+        modalities={"image": fit_images(faces.images, Fit(SIDE, SIDE)), **points},
         unreadable=faces.unreadable,
         quality=quality,
     )

@@ -7,12 +7,15 @@ is trained on and what it is given later cannot drift apart.
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".pgm")
 MAX_PIXELS = 89_478_485  # a quarter of a gigabyte of RGB, Pillow's own limit
+
+STORED_SIDE = 512  # pixels; a table keeps no picture with a longer shorter side
 
 _BATCH_BYTES = 32 * 2**20
 
@@ -122,31 +125,126 @@ def resize(image, height: int, width: int):
     )
 
 
-def fit_images(images: list[np.ndarray], size: tuple[int, int] = (48, 48)) -> np.ndarray:
-    """Grey pictures of one size.
+def to_rgb(image):
+    """Three channels of a picture of one or three; a coloured picture is returned value by value.
+
+    Args:
+        image: tensor (..., height, width, channels), 1 or 3 channels, also unknown until run time.
+
+    Returns:
+        float32 tensor (..., height, width, 3) on the scale of the input.
+    """
+    from keras import ops
+
+    image = ops.cast(image, "float32")
+    channels = image.shape[-1]
+    if channels == 3:
+        return image
+    if channels is None:
+        channels = ops.shape(image)[-1]
+    middle = channels // 2  # 0 of 1 channel, 1 of 3
+    parts = (image[..., :1], image[..., middle : middle + 1], image[..., -1:])
+    return ops.concatenate(parts, axis=-1)
+
+
+def central_square(image, share: float):
+    """The middle of a picture: a square with this share of its shorter side.
+
+    Args:
+        image: tensor (..., height, width, channels), whose extents may be unknown until run time.
+        share: in (0, 1].
+    """
+    from keras import ops
+
+    height, width = ops.shape(image)[-3:-1]
+    if isinstance(height, int) and isinstance(width, int):
+        side = max(1, int(min(height, width) * share + 0.5))
+    else:
+        shorter = ops.cast(ops.minimum(height, width), "float32")
+        side = ops.maximum(1, ops.cast(shorter * share + 0.5, "int32"))
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[..., top : top + side, left : left + side, :]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a picture of any size and colour becomes what a network sees.
+
+    Attributes:
+        height, width: of the result, in pixels.
+        channels: 1 (made grey) or 3.
+        crop: share of the shorter side that a central square keeps; None takes the whole picture,
+            whose proportions then change.
+    """
+
+    height: int
+    width: int
+    channels: int = 1
+    crop: float | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (self.height, self.width, self.channels)
+
+    def __call__(self, image):
+        """float32 tensor (..., *shape), 0 to 255, of a tensor (..., height, width, 1 or 3)."""
+        image = to_grey(image) if self.channels == 1 else to_rgb(image)
+        if self.crop is not None:
+            image = central_square(image, self.crop)
+        return resize(image, self.height, self.width)
+
+    def raw(self) -> Fit:
+        """The fit whose result is itself a raw picture: fitted again it gives what this one does.
+
+        A central square would be cut a second time, so the raw picture is larger by that much.
+        """
+        if self.crop is None:
+            return self
+        height, width = (round(side / self.crop) for side in (self.height, self.width))
+        return Fit(height, width, self.channels, 1.0)
+
+
+def fit_images(images, fit: Fit) -> np.ndarray:
+    """Pictures of one size, as a network sees them.
 
     Args:
         images: uint8 pictures (height, width, 1 or 3), each of its own size.
-        size: height and width of the result.
+        fit: size and colour of the result.
 
     Returns:
-        (pictures, height, width, 1): the uint8 pictures themselves where all are grey and of that
-        size, float32 on the scale 0 to 255, not rounded, otherwise.
+        (pictures, *fit.shape): the uint8 pictures themselves where all have that shape and nothing
+        is cut, float32 on the scale 0 to 255, not rounded, otherwise.
     """
-    shape = (*size, 1)
-    if all(image.shape == shape and image.dtype == np.uint8 for image in images):
-        return np.stack(images) if images else np.zeros((0, *shape), np.uint8)
-    fitted = np.empty((len(images), *shape), np.float32)
+    images = list(images)
+    if fit.crop is None and all(
+        image.shape == fit.shape and image.dtype == np.uint8 for image in images
+    ):
+        return np.stack(images) if images else np.zeros((0, *fit.shape), np.uint8)
+    fitted = np.empty((len(images), *fit.shape), np.float32)
     for rows in batches_of_equal_shape(images):
-        batch = np.stack([images[row] for row in rows])
-        fitted[rows] = np.asarray(_fit(batch, size))
+        fitted[rows] = _fit(np.stack([images[row] for row in rows]), fit)
     return fitted
 
 
-def _fit(batch: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _fit(batch: np.ndarray, fit: Fit) -> np.ndarray:
     from keras import ops
 
-    return ops.convert_to_numpy(resize(to_grey(batch), *size))
+    return ops.convert_to_numpy(fit(batch))
+
+
+def shrink(image: np.ndarray, side: int = STORED_SIDE) -> np.ndarray:
+    """A picture whose shorter side is at most `side` pixels, proportions kept, uint8.
+
+    What is learnt from and what is judged are both shrunk so: hundreds of photographs of many
+    megapixels then fit into memory, and no network here looks closer.
+    """
+    shorter = min(image.shape[:2])
+    if shorter <= side:
+        return image
+    from keras import ops
+
+    height, width = (max(1, round(extent * side / shorter)) for extent in image.shape[:2])
+    return np.rint(ops.convert_to_numpy(resize(image, height, width))).clip(0, 255).astype(np.uint8)
 
 
 def batches_of_equal_shape(images: list[np.ndarray]) -> list[list[int]]:

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from datasets.base import Table, content_digest
 from datasets.errors import InputError
 from datasets.files import FileTree
-from datasets.images import PICTURE_SUFFIXES, decode_image, fit_images
+from datasets.images import PICTURE_SUFFIXES, decode_image, shrink
+from datasets.pictures import Pictures
 
 PART_NAMES = {
     "train": "train",
@@ -42,8 +43,8 @@ class ClassFolders:
         paths: relative posix path of every picture.
         labels: class name of every picture.
         parts: `train`, `validation`, `test` or '' for every picture.
-        images: uint8 pictures (height, width, 1 or 3) as decoded.
-        digests: content hash of every picture.
+        images: uint8 pictures (height, width, 1 or 3), those of many megapixels made smaller.
+        digests: content hash of every picture as decoded.
         unreadable: one line "path: reason" per picture that could not be read.
     """
 
@@ -70,7 +71,7 @@ class ClassFolders:
 def load(
     data_dir: str | Path, modalities: tuple[str, ...] = ("image",), strict: bool = True
 ) -> Table:
-    """Class folders as a table of grey pictures; the folder names, sorted, are the classes.
+    """Class folders as a table of pictures; the folder names, sorted, are the classes.
 
     Args:
         data_dir: a folder or an archive of class folders.
@@ -78,7 +79,8 @@ def load(
         strict: False where the pictures are only judged: a single class will do then.
 
     Returns:
-        A table with the modality `image` and, if asked for, `landmarks`.
+        A table with the modality `image` (Pictures) and, if asked for, `landmarks` in pixels of a
+        face of 48x48.
 
     Raises:
         InputError: nothing or too little can be read, or a class folder is empty.
@@ -89,49 +91,45 @@ def load(
         raise InputError(
             f"{data_dir} holds one class only, '{labels[0]}': add a folder for each further class"
         )
-    arrays, quality = picture_modalities(found.images, found.digests, modalities)
+    points, quality = face_points(found.images, found.digests, modalities)
     return Table(
         name="folders",
         provenance=f"The user's own pictures in class folders, {found.location.name}",
         labels=labels,
         frame=found.frame(),
-        modalities=arrays,
+        modalities={"image": Pictures.of(found.images), **points},
         unreadable=found.unreadable,
         quality=quality,
     )
 
 
-def picture_modalities(
+def face_points(
     images: list[np.ndarray],
     digests: list[str],
     modalities: tuple[str, ...],
     size: tuple[int, int] = (48, 48),
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """What a face table holds beside its rows.
+    """What a face table holds beside its pictures.
 
     Args:
         images: uint8 pictures (height, width, 1 or 3).
         digests: content hash of every picture.
-        modalities: what is wanted: `image`, `landmarks`, `landmark_quality`.
-        size: height and width that the pictures, and with them the landmarks, are brought to.
+        modalities: what is wanted, of which `landmarks` and `landmark_quality` are made here.
+        size: height and width of the face that the landmarks are scaled to.
 
     Returns:
-        The modalities: `image` (rows, *size, 1) and, if asked for, `landmarks` (rows, 68, 2) in
-        pixels of the resized picture; and the landmarks' quality (rows,).
+        The modality `landmarks` (rows, 68, 2), if asked for, and its quality (rows,).
 
     Raises:
         InputError: the landmark predictor is needed and not installed.
     """
     if "landmarks" not in modalities:
-        return {"image": fit_images(images, size)}, {}
+        return {}, {}
     from datasets.landmarks import extract_landmarks, landmark_quality, scale_points
 
     points = extract_landmarks(images, digests)
     extents = np.array([image.shape[:2] for image in images]).reshape(-1, 2)
-    arrays = {
-        "image": fit_images(images, size),
-        "landmarks": scale_points(points, extents, size),
-    }
+    arrays = {"landmarks": scale_points(points, extents, size)}
     if "landmark_quality" not in modalities:
         return arrays, {}
     return arrays, {"landmarks": landmark_quality(images, digests)}
@@ -222,11 +220,11 @@ def _read_pictures(tree: FileTree, depth: int):
             failures[path] = "lies in no class folder"
             continue
         try:
-            images[path] = decode_image(tree.read(path))
+            image = decode_image(tree.read(path))
         except ValueError as error:
             failures[path] = str(error)
         else:
-            digests[path] = content_digest(images[path])
+            images[path], digests[path] = shrink(image), content_digest(image)
     return images, digests, failures
 
 

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
+from datasets.pictures import Pictures
 
-def training_pipeline(arrays, targets, weights, batch_size, seed, epochs, first_epoch=0):
+
+def training_pipeline(
+    arrays, targets, weights, batch_size, seed, epochs, first_epoch=0, augment=None
+):
     """Batches of all epochs, one after the other.
 
-    The order of an epoch depends on the seed and the epoch's number alone, so that a training that
-    goes on at `first_epoch` sees what an uninterrupted one would have seen.
+    Order and chance of an epoch depend on the seed and the epoch's number alone, so that a training
+    that goes on at `first_epoch` sees what an uninterrupted one would have seen.
 
     Args:
-        arrays: input name -> array with the samples along the first axis.
+        arrays: input name -> array (or Pictures) with the samples along the first axis. One K times
+            as long as the targets holds K views of every sample, view after view; each epoch takes
+            one of them for each sample at random.
         targets: (samples,) class indices.
         weights: (samples,) weight of each sample in the loss.
         batch_size: samples per batch; the last batch of an epoch may be smaller.
-        seed: seeds the order of the samples.
+        seed: seeds the order of the samples and what the augmentation draws.
         epochs: number after the last epoch.
         first_epoch: number of the first epoch, counted from 0.
+        augment: (sample, seed) -> sample, such as `datasets.augmentation.PictureAugmentation`.
 
     Returns:
         tf.data.Dataset of (inputs, targets, weights), and its number of batches per epoch.
@@ -26,14 +33,22 @@ def training_pipeline(arrays, targets, weights, batch_size, seed, epochs, first_
     import tensorflow as tf
 
     samples = len(targets)
-    tensors = _on_host((arrays, np.asarray(targets), np.asarray(weights, np.float32)))
+    views = len(next(iter(arrays.values()))) // samples
+    columns = {name: _on_host(array) for name, array in arrays.items()}
+    answers = _on_host(targets), _on_host(np.asarray(weights, np.float32))
 
     def epoch_order(epoch):
         order = tf.random.experimental.stateless_shuffle(tf.range(samples), seed=[seed, epoch])
-        return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+        batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+        return batches.map(lambda rows: (epoch, rows))
 
-    def gather(rows):
-        return tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), tensors)
+    def gather(epoch, rows):
+        places = rows
+        if views > 1:
+            drawn = tf.random.stateless_uniform((samples,), [seed, epoch], 0, views, tf.int32)
+            places = rows + samples * tf.gather(drawn, rows)
+        inputs = _gather(columns, places, augment, seed, epoch * samples)
+        return inputs, *(tf.gather(tensor, rows) for tensor in answers)
 
     batches = (
         tf.data.Dataset.range(first_epoch, epochs)
@@ -48,13 +63,62 @@ def judging_pipeline(arrays, targets=None, batch_size=256):
     """Batches in row order, of inputs alone or of (inputs, targets)."""
     import tensorflow as tf
 
-    tensors = _on_host(arrays if targets is None else (arrays, np.asarray(targets)))
+    tensors = {name: _on_host(array) for name, array in arrays.items()}
+    tensors = tensors if targets is None else (tensors, _on_host(targets))
     return tf.data.Dataset.from_tensor_slices(tensors).batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
-def _on_host(structure):
+def view_pipeline(arrays, augment, seed, view, batch_size=64):
+    """Batches in row order, of one random view of every sample; its number counts from 0."""
+    import tensorflow as tf
+
+    samples = len(next(iter(arrays.values())))
+    columns = {name: _on_host(array) for name, array in arrays.items()}
+    return (
+        tf.data.Dataset.range(samples)
+        .batch(batch_size)
+        .map(
+            lambda rows: _gather(columns, rows, augment, seed, view * samples),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def _gather(columns, rows, augment, seed, offset):
+    """The samples of these rows, each changed by chance where that is wanted."""
+    import tensorflow as tf
+
+    if augment is None:
+        return {name: tf.gather(column, rows) for name, column in columns.items()}
+    rows = tf.cast(rows, tf.int64)
+
+    def one(row):
+        sample = {name: _sample(column, row) for name, column in columns.items()}
+        draw = tf.stack([tf.constant(seed, tf.int64), tf.cast(offset, tf.int64) + row])
+        return augment(sample, draw)
+
+    first = tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).map(one).element_spec
+    return tf.map_fn(one, rows, fn_output_signature=first)
+
+
+def _sample(column, row):
+    import tensorflow as tf
+
+    if not isinstance(column, tuple):
+        return column[row]
+    pixels, starts, shapes = column
+    shape = shapes[row]
+    size = tf.reduce_prod(tf.cast(shape, tf.int64))
+    return tf.reshape(tf.slice(pixels, [starts[row]], [size]), shape)
+
+
+def _on_host(array):
     """Keep whole data sets in main memory where a GPU is present."""
     import tensorflow as tf
 
     with tf.device("CPU"):
-        return tf.nest.map_structure(tf.constant, structure)
+        if isinstance(array, Pictures):
+            return tuple(map(tf.constant, (array.pixels, array.starts, array.shapes)))
+        return tf.constant(array)

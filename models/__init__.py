@@ -8,6 +8,8 @@ MODELS = {
     "NN1": "models.emotion.nn1:NN1",
     "NN2": "models.emotion.nn2:NN2",
     "FinalNN": "models.emotion.final_nn:FinalNN",
+    "Net96": "models.clownfish.net96:Net96",
+    "TransferCNN": "models.clownfish.transfer_cnn:TransferCNN",
 }
 
 

@@ -16,16 +16,20 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from datasets.base import SPLITS, Splits, Table
+from datasets.base import Splits, Table
 from datasets.errors import InputError
+from models.run_certainty import certainty
 from models.run_report import write_report
 from models.runs import draft_folder, draft_run, read_json
+from training.calibration import Calibration
 from training.callbacks import HISTORY, STATE
 from training.evaluation import Result
 
 EXAMPLES = 256
 LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn")
-SEALED = ("model.keras", "savedmodel", "config.json", "labels.json", "split.json")
+SEALED = (
+    "model.keras", "savedmodel", "config.json", "labels.json", "split.json", "calibration.json",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,9 @@ class Run:
         command: the command line that repeats the training.
         table, splits: the samples and which part each was in.
         results: part -> what the network did on it.
+        probabilities: part -> (samples, classes), in the order of the split.
+        calibration: fitted to the validation part.
+        other_probabilities: (samples, classes) of samples of no class; None without such samples.
         modality_drop: modality -> test accuracy lost when it is shuffled.
         notes: lines to stand in card and report, such as which branches were used.
         started: when the training began.
@@ -53,6 +60,9 @@ class Run:
     table: Table
     splits: Splits
     results: dict[str, Result]
+    probabilities: dict[str, np.ndarray]
+    calibration: Calibration
+    other_probabilities: np.ndarray | None
     modality_drop: dict[str, float]
     notes: tuple[str, ...]
     started: datetime
@@ -110,6 +120,7 @@ def write_run(draft: Path, run: Run) -> Path:
     _write_savedmodel(draft / "savedmodel", run)
     write_json(draft / "labels.json", list(run.table.labels))
     write_json(draft / "split.json", _split_record(run))
+    write_json(draft / "calibration.json", run.calibration.to_json())
     write_json(draft / "metrics.json", _metrics(run))
     _write_examples(draft / "examples.npz", run)
     metadata = _metadata(draft, run)
@@ -153,10 +164,11 @@ def _write_savedmodel(folder: Path, run: Run) -> None:
 
 def _write_examples(path: Path, run: Run) -> None:
     """Raw test samples with their labels, so that the run can be tried without its data."""
-    rows = run.splits.test[:EXAMPLES]
-    arrays = {record.name: run.table.modalities[record.name][rows] for record in run.inputs}
-    if "image" in arrays:
-        arrays["image"] = np.clip(np.rint(arrays["image"]), 0, 255).astype(np.uint8)
+    rows = run.splits[run.splits.parts()[-1]][:EXAMPLES]
+    arrays = {
+        record.name: record.examples(run.table.modalities[record.name][rows])
+        for record in run.inputs
+    }
     labels = run.table.frame["label"].to_numpy()[rows].astype(str)
     np.savez_compressed(path, true_label=labels, **arrays)
 
@@ -168,13 +180,14 @@ def _split_record(run: Run) -> dict:
             "keys": frame["key"].iloc[run.splits[part]].tolist(),
             "digests": frame["digest"].iloc[run.splits[part]].tolist(),
         }
-        for part in SPLITS
+        for part in run.splits.parts()
     }
     return {"fingerprint": run.splits.fingerprint(run.table), **parts}
 
 
 def _metrics(run: Run) -> dict:
     metrics = {part: result.to_json() for part, result in run.results.items()}
+    metrics |= certainty(run)
     if run.modality_drop:
         metrics["modality_drop"] = run.modality_drop
     return metrics

@@ -13,6 +13,7 @@ The steps and their names are those of paper 004, section 5.3.2.
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, final
@@ -21,17 +22,20 @@ import keras
 import numpy as np
 
 from datasets import pipelines
-from datasets.base import SPLITS, Splits, Table, split_table
+from datasets.base import Division, Splits, Table, split_table
 from datasets.errors import InputError
 from models import artefact
 from models.options import Options
 from models.run_report import draw_confusions
 from models.runs import read_json
 from training import reports
+from training.calibration import Calibration, calibrate
 from training.evaluation import Result, evaluate, permutation_drop
 from training.phases import Phase, Pipelines, compute, train_phases
 
-PIPELINES = Pipelines(pipelines.training_pipeline, pipelines.judging_pipeline)
+PIPELINES = Pipelines(
+    pipelines.training_pipeline, pipelines.judging_pipeline, pipelines.view_pipeline
+)
 
 
 class StepOrderError(RuntimeError):
@@ -61,6 +65,11 @@ class _SetBy:
         vars(model)[self._name] = value
 
 
+def split_as_told(table: Table, options: Options) -> Division:
+    """All samples of a table, split by the rule that the options name."""
+    return Division(table, split_table(table, options.split_rule, options.seed))
+
+
 class NNModel(abc.ABC):
     """A network with its data, its training and its saved run.
 
@@ -72,6 +81,7 @@ class NNModel(abc.ABC):
         options: what the model was told.
         table: the samples.
         splits: rows of the training, validation and test part.
+        others: samples of no class, for judging "none of these"; None if there are none.
         labels: class names in index order.
         model: a functional `keras.Model` from the named, fitted inputs to a dictionary with the
             outputs `features`, `embedding` and `probabilities`.
@@ -81,7 +91,8 @@ class NNModel(abc.ABC):
     """
 
     Options: ClassVar[type[Options]]
-    inputs: ClassVar[tuple]
+    inputs: tuple  # records of `models.inputs`: of the class, or made from the options
+    divide: ClassVar[Callable[[Table, Options], Division]] = staticmethod(split_as_told)
 
     table: Table = _SetBy("loadData()")
     splits: Splits = _SetBy("loadData()")
@@ -95,6 +106,7 @@ class NNModel(abc.ABC):
         self.options = options or self.Options()
         self.out = Path(out).expanduser()
         self.run = run or datetime.now().strftime("%Y%m%d-%H%M%S")
+        self.others: Table | None = None
         self.notes: list[str] = []
         self._started = datetime.now(UTC)
 
@@ -110,14 +122,21 @@ class NNModel(abc.ABC):
     def prepareModel(self) -> None:
         """Describe the training: sets `phases`."""
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether this is a saved run (or has become one)."""
+        return "folder" in vars(self)
+
     @classmethod
     def name(cls) -> str:
         return cls.__name__
 
     @final
     def split_table(self, table: Table) -> None:
-        """Take a table and split it as the options say."""
-        self.use_data(table, split_table(table, self.options.split_rule, self.options.seed))
+        """Take a table, and divide it as the options say."""
+        division = self.divide(table, self.options)
+        self.others = division.others
+        self.use_data(division.table, division.splits)
 
     @final
     def use_data(self, table: Table, splits: Splits) -> None:
@@ -127,7 +146,7 @@ class NNModel(abc.ABC):
             InputError: this is a loaded run, and its samples or its split were others: its
                 training samples might be judged as test samples.
         """
-        if "folder" in vars(self):
+        if self.is_loaded:
             expected = read_json(self.folder, "metadata.json")["split"]
             if splits.fingerprint(table) != expected:
                 raise InputError(
@@ -151,7 +170,9 @@ class NNModel(abc.ABC):
             InputError: the run exists already, or a draft of it does and `resume` is off.
             ArithmeticError: the loss became NaN or infinite.
         """
-        train, validation = self._arrays("train"), self._arrays("validation")
+        rows = self.splits.train
+        train = self._stored(self.table.take(rows)), self.table.targets[rows]
+        validation = self._arrays("validation")
         network, phases = self.model, self.phases
         self._draft = artefact.open_draft(
             self.out, self.name(), self.run, self.options.to_json(), resume
@@ -163,6 +184,7 @@ class NNModel(abc.ABC):
                 train,
                 validation,
                 PIPELINES,
+                self._fit,
                 seed=self.options.seed,
                 folder=self._draft,
                 title=self.name(),
@@ -182,6 +204,8 @@ class NNModel(abc.ABC):
             StepOrderError: the model has not been trained.
         """
         draft = self._draft
+        answers = {part: self._answer(part) for part in self.splits.parts()}
+        others = None if self.others is None else self.probabilities(self.fitted(self.others))
         run = artefact.Run(
             model=self.name(),
             network=self.raw_input_model(),
@@ -190,7 +214,10 @@ class NNModel(abc.ABC):
             command=self.options.command(self.name()),
             table=self.table,
             splits=self.splits,
-            results={part: self._judge(part) for part in SPLITS},
+            results={part: evaluate(*answer, self.labels) for part, answer in answers.items()},
+            probabilities={part: answer[0] for part, answer in answers.items()},
+            calibration=calibrate(*answers["validation"]),
+            other_probabilities=others,
             modality_drop=self._modality_drops(),
             notes=tuple(self.notes),
             started=self._started,
@@ -230,13 +257,22 @@ class NNModel(abc.ABC):
     @final
     def evaluate_on(self, table: Table) -> Result:
         """Judge the network on other samples, with its own class names."""
-        arrays = {record.name: table.modalities[record.name] for record in self.inputs}
-        probabilities = self.probabilities(arrays)
+        probabilities = self.probabilities(self.fitted(table))
         return evaluate(probabilities, table.relabelled(self.labels).targets, self.labels)
 
     @final
+    def fitted(self, table: Table) -> dict[str, np.ndarray]:
+        """The inputs of the network for the samples of a table: name -> (samples, ...)."""
+        return self._fit(self._stored(table))
+
+    @final
+    def calibration(self) -> Calibration:
+        """How far the confidence of the saved run can be relied on."""
+        return Calibration.from_json(read_json(self.folder, "calibration.json"))
+
+    @final
     def probabilities(self, arrays: dict) -> np.ndarray:
-        """Class probabilities, (samples, classes), of fitted inputs (those of the table)."""
+        """Class probabilities, (samples, classes), of fitted inputs."""
         return compute(self.model, arrays, PIPELINES)["probabilities"]
 
     @final
@@ -255,7 +291,7 @@ class NNModel(abc.ABC):
     @final
     def raw_input_model(self) -> keras.Model:
         """The network behind its preprocessing: takes raw inputs, returns the named outputs."""
-        raw = {record.name: record.raw() for record in self.inputs}
+        raw = {record.name: record.raw_tensor() for record in self.inputs}
         fitted = {record.name: record.fit(raw) for record in self.inputs}
         return keras.Model(raw, self.model(fitted), name=self.name())
 
@@ -266,23 +302,31 @@ class NNModel(abc.ABC):
 
     @final
     def generateConfusionMatrices(self, folder) -> list[Path]:
-        """Draw absolute, percent and row-normalised matrices of all three parts."""
-        results = {part: self._judge(part) for part in SPLITS}
+        """Draw absolute, percent and row-normalised matrices of all parts."""
+        results = {part: self._judge(part) for part in self.splits.parts()}
         drawn = draw_confusions(results, Path(folder), self.name())
         return [path for kinds in drawn.values() for path in kinds.values()]
 
+    def _stored(self, table: Table) -> dict:
+        return {record.name: table.modalities[record.name] for record in self.inputs}
+
+    def _fit(self, stored: dict) -> dict[str, np.ndarray]:
+        return {record.name: record.fitted(stored[record.name]) for record in self.inputs}
+
     def _arrays(self, part: str) -> tuple[dict, np.ndarray]:
         rows = self.splits[part]
-        arrays = {record.name: self.table.modalities[record.name][rows] for record in self.inputs}
-        return arrays, self.table.targets[rows]
+        return self.fitted(self.table.take(rows)), self.table.targets[rows]
+
+    def _answer(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        arrays, targets = self._arrays(part)
+        return self.probabilities(arrays), targets
 
     def _judge(self, part: str) -> Result:
-        arrays, targets = self._arrays(part)
-        return evaluate(self.probabilities(arrays), targets, self.labels)
+        return evaluate(*self._answer(part), self.labels)
 
     def _modality_drops(self) -> dict[str, float]:
         """What the test accuracy loses when one of several modalities is shuffled."""
-        if len(self.inputs) < 2:
+        if len(self.inputs) < 2 or "test" not in self.splits.parts():
             return {}
         arrays, targets = self._arrays("test")
         return {

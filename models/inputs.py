@@ -6,36 +6,48 @@ all derive from these records, so they cannot drift apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import keras
+import numpy as np
 
+from datasets.images import Fit, fit_images
+from datasets.pictures import Pictures
 from models.layers import FitImage, ScaleLandmarks
 
 
 @dataclass(frozen=True)
-class ImageInput:
-    """A picture: raw uint8 (batch, any height, any width, 1 or 3), made grey and resized."""
-
-    height: int
-    width: int
+class ImageInput(Fit):
+    """A picture: raw uint8 (batch, any height, any width, 1 or 3), fitted as `Fit` says."""
 
     name = "image"
 
     @property
     def fitted_shape(self) -> tuple[int, ...]:
-        return (self.height, self.width, 1)
+        return self.shape
 
-    def raw(self):
+    def raw_tensor(self):
         return keras.Input((None, None, None), dtype="uint8", name=self.name)
 
     def fit(self, raw: dict):
-        return FitImage(self.height, self.width, name="fit_image")(raw[self.name])
+        return FitImage(**asdict(self), name="fit_image")(raw[self.name])
+
+    def fitted(self, column) -> np.ndarray:
+        """(samples, *fitted_shape) of a table's column: Pictures, or pictures that fit already."""
+        return fit_images(column, self) if isinstance(column, Pictures) else column
+
+    def examples(self, column) -> np.ndarray:
+        """Raw pictures of one size that are fitted to what those of the column are fitted to."""
+        if isinstance(column, Pictures):
+            column = fit_images(column, self.raw())
+        return np.clip(np.rint(column), 0, 255).astype(np.uint8)
 
     def describe(self) -> str:
+        colour = "made grey" if self.channels == 1 else "in colour"
+        cut = "" if self.crop is None else f"its central square ({self.crop:.3g} of a side) "
         return (
             "uint8, (batch, height, width, 1 or 3), 0 to 255, any size; "
-            f"made grey and resized to {self.height}x{self.width} in the graph"
+            f"{colour} and {cut}resized to {self.height}x{self.width} in the graph"
         )
 
 
@@ -56,13 +68,19 @@ class LandmarkInput:
     def fitted_shape(self) -> tuple[int, ...]:
         return (self.points, 2)
 
-    def raw(self):
+    def raw_tensor(self):
         return keras.Input((self.points, 2), dtype="float32", name=self.name)
 
     def fit(self, raw: dict):
         if "image" not in raw:
             return raw[self.name]
         return ScaleLandmarks(self.frame, name="scale_landmarks")([raw[self.name], raw["image"]])
+
+    def fitted(self, column) -> np.ndarray:
+        """(samples, points, 2) of a table's column, which holds them as they are needed."""
+        return column
+
+    examples = fitted
 
     def describe(self) -> str:
         return (

@@ -1,32 +1,34 @@
 """Layers that Keras lacks."""
 
+from dataclasses import asdict
+
 import keras
 from keras import ops
 
-from datasets.images import resize, to_grey
+from datasets.images import Fit
 
 
 @keras.saving.register_keras_serializable("menagerie")
 class FitImage(keras.layers.Layer):
-    """Raw pictures to grey pictures of the size that a network was made for.
+    """Raw pictures to pictures of the size and colour that a network was made for.
 
     Input: uint8 (batch, any height, any width, 1 or 3). Output: float32
-    (batch, height, width, 1), still 0 to 255.
+    (batch, height, width, channels), still 0 to 255. The arguments are those of
+    `datasets.images.Fit`.
     """
 
-    def __init__(self, height: int, width: int, **keywords):
+    def __init__(self, height: int, width: int, channels: int = 1, crop=None, **keywords):
         super().__init__(**keywords)
-        self.height, self.width = height, width
+        self.how = Fit(height, width, channels, crop)
 
     def call(self, images):
-        grey = to_grey(ops.cast(images, self.compute_dtype))
-        return resize(grey, self.height, self.width)
+        return self.how(ops.cast(images, self.compute_dtype))
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], self.height, self.width, 1)
+        return (input_shape[0], *self.how.shape)
 
     def get_config(self):
-        return {**super().get_config(), "height": self.height, "width": self.width}
+        return {**super().get_config(), **asdict(self.how)}
 
 
 @keras.saving.register_keras_serializable("menagerie")

@@ -36,27 +36,35 @@ class Options:
     PRESETS: ClassVar[dict[str, dict]] = {}
     REAL_DATA: ClassVar[str] = ""  # the data set that --data-dir means unless --data says more
     DEMONSTRATION: ClassVar[str] = ""  # the synthetic set that stands in without --data-dir
+    SYNTHETIC_DEFAULTS: ClassVar[dict] = {}  # what else is preset on a synthetic set
+    REAL_DEFAULTS: ClassVar[dict] = {}  # and on the user's data
 
     data: str | None = option(
         "data set; without --data-dir the synthetic demonstration set, with it the user's",
         choices=tuple(DATASETS),
     )
     data_dir: str | None = option("folder, archive or table with the user's own data")
-    split_rule: str = option(
-        "paper: seeded 70/20/10 shuffle; official: the parts that the publisher assigned",
-        "paper",
+    split_rule: str | None = option(
+        "shuffled: 70/20/10 of all samples; stratified: 80/10/10 of each class; holdout: 90/10 of "
+        "each class and no test part; official: the parts that the publisher assigned",
         choices=tuple(SPLIT_RULES),
     )
     preset: str | None = option("a set of defaults: the publication's, or what we recommend")
     epochs: int | None = option("passes over the training data", minimum=1)
     batch_size: int | None = option("samples per training step", minimum=1)
+    reject_at: float | None = option(
+        "share of right answers wanted among those given: below a confidence that reaches it on "
+        "the validation part, the answer is 'other'",
+        above=0.0,
+        maximum=1.0,
+    )
     seed: int = option(
         "seeds split, initial weights and order of samples", 0, minimum=0, maximum=2**32 - 1
     )
 
     def __post_init__(self):
-        self._choose_preset()
         self._choose_data()
+        self._choose_preset()
         for field in dataclasses.fields(self):
             self._set(field.name, _checked(field, self._type(field), getattr(self, field.name)))
 
@@ -69,9 +77,7 @@ class Options:
             self._set("preset", "recommended" if "recommended" in presets else presets[0])
         if self.preset not in presets:
             raise InputError(f"--preset {self.preset}: take one of {', '.join(presets)}")
-        for name, value in self.PRESETS[self.preset].items():
-            if getattr(self, name) is None:
-                self._set(name, value)
+        self._fill_in(self.PRESETS[self.preset])
 
     def _choose_data(self):
         if self.data_dir is not None and not self.data_dir.strip():
@@ -84,6 +90,12 @@ class Options:
             )
         if self.data not in SYNTHETIC and not self.data_dir:
             raise InputError(f"--data {self.data} needs --data-dir: the folder where your data lie")
+        self._fill_in(self.SYNTHETIC_DEFAULTS if self.data in SYNTHETIC else self.REAL_DEFAULTS)
+
+    def _fill_in(self, defaults: dict):
+        for name, value in defaults.items():
+            if getattr(self, name) is None:
+                self._set(name, value)
 
     @classmethod
     def _type(cls, field):

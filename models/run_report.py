@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from datasets.audit import audit
-from datasets.base import SPLITS
+from datasets.audit import Audit, audit
+from models.run_certainty import draw_certainty, rejection_lines
 from training import reports
 from training.evaluation import Result
 from training.report_page import CONFUSION, CURVES, write_report_page
@@ -19,6 +19,7 @@ CURVE_CAPTIONS = {
     "learning_rate": "Learning rate of each epoch",
 }
 SHOWN = 14
+SHOWN_PAIRS = 8
 
 
 def write_report(folder: Path, run, metadata: dict, history: pd.DataFrame) -> None:
@@ -31,19 +32,16 @@ def write_report(folder: Path, run, metadata: dict, history: pd.DataFrame) -> No
         history: one row per epoch.
     """
     folder.mkdir(exist_ok=True)
+    found = audit(run.table, run.splits)
     curves = reports.plot_history(history, folder)
     figures = {CURVES: [(CURVE_CAPTIONS[path.stem], path) for path in curves]}
     for part, paths in draw_confusions(run.results, folder, run.model).items():
         figures[f"{CONFUSION}: {part}"] = [
             (f"{part}, {reports.KINDS[kind]}", path) for kind, path in paths.items()
         ]
-    counts = {part: _counts(run.table, run.splits[part]) for part in SPLITS}
-    figures["Data"] = [
-        ("Samples of each class", reports.plot_class_counts(counts, folder / "classes.png"))
-    ]
-    if "image" in run.table.modalities:
-        path = _draw_examples(run, folder / "examples.png")
-        figures["Data"].append(("Training samples", path))
+    figures["Certainty"] = draw_certainty(run, folder)
+    figures |= _mistakes(run, folder)
+    figures["Data"] = _data_figures(run, found, folder)
     for part, result in run.results.items():
         reports.write_classification_report(result, folder / f"classification_{part}.csv")
         reports.write_confusion_csv(result, folder / f"confusion_{part}.csv")
@@ -57,8 +55,8 @@ def write_report(folder: Path, run, metadata: dict, history: pd.DataFrame) -> No
         command=run.command,
         results=run.results,
         figures=figures,
-        audit=audit(run.table, run.splits).lines(),
-        notes=[*run.notes, *_drop_lines(run.modality_drop)],
+        audit=found.lines(),
+        notes=[*run.notes, *rejection_lines(run), *_drop_lines(run.modality_drop)],
     )
 
 
@@ -75,6 +73,37 @@ def draw_confusions(results: dict[str, Result], folder: Path, name: str) -> dict
     }
 
 
+def _mistakes(run, folder: Path) -> dict:
+    """The most confident mistakes of the part that is judged last, as pictures."""
+    part = run.splits.parts()[-1]
+    rows, probabilities = run.splits[part], run.probabilities[part]
+    targets, answers = run.table.targets[rows], probabilities.argmax(axis=1)
+    confidence = run.calibration.confidences(probabilities)
+    wrong = np.flatnonzero(answers != targets)
+    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:SHOWN]
+    if "image" not in run.table.modalities or not len(wrong):
+        return {}
+    path = reports.plot_mistakes(
+        _pictures(run.table, rows[wrong]),
+        [run.table.labels[index] for index in targets[wrong]],
+        [run.table.labels[index] for index in answers[wrong]],
+        confidence[wrong],
+        folder / "mistakes.png",
+    )
+    return {"Most confident mistakes": [(f"{part}: true class -> answer, confidence", path)]}
+
+
+def _data_figures(run, found: Audit, folder: Path) -> list:
+    counts = {part: _counts(run.table, run.splits[part]) for part in run.splits.parts()}
+    drawn = [("Samples of each class", reports.plot_class_counts(counts, folder / "classes.png"))]
+    if "image" not in run.table.modalities:
+        return drawn
+    drawn.append(("Training samples", _draw_examples(run, folder / "examples.png")))
+    if found.near_duplicates:
+        drawn.append(("Pictures that look alike", _draw_pairs(run, found, folder / "alike.png")))
+    return drawn
+
+
 def _counts(table, rows) -> dict[str, int]:
     found = np.bincount(table.targets[rows], minlength=len(table.labels))
     return dict(zip(table.labels, found.tolist(), strict=True))
@@ -89,11 +118,30 @@ def _draw_examples(run, path: Path) -> Path:
     )[:SHOWN]
     landmarks = run.table.modalities.get("landmarks")
     return reports.plot_samples(
-        np.clip(run.table.modalities["image"][chosen], 0, 255).astype(np.uint8),
+        _pictures(run.table, chosen),
         run.table.frame["label"].iloc[chosen].tolist(),
         path,
         None if landmarks is None else landmarks[chosen],
     )
+
+
+def _draw_pairs(run, found: Audit, path: Path) -> Path:
+    pairs = found.near_duplicates[:SHOWN_PAIRS]
+    place = {key: row for row, key in enumerate(run.table.frame["key"])}
+    left, right = (
+        _pictures(run.table, np.array([place[pair.keys[side]] for pair in pairs]))
+        for side in (0, 1)
+    )
+    captions = [
+        f"{pair.keys[0]} ({pair.labels[0]}) and {pair.keys[1]} ({pair.labels[1]}), "
+        f"{pair.distance} of 256 bits differ"
+        for pair in pairs
+    ]
+    return reports.plot_pairs(left, right, captions, path)
+
+
+def _pictures(table, rows) -> list[np.ndarray]:
+    return [np.clip(image, 0, 255).astype(np.uint8) for image in table.modalities["image"][rows]]
 
 
 def _facts(run, metadata: dict) -> dict[str, str]:
@@ -120,7 +168,8 @@ def _facts(run, metadata: dict) -> dict[str, str]:
 def _architecture(network) -> str:
     """Every layer with the shape of its output and its parameters, as text."""
     lines = []
-    network.summary(line_length=100, print_fn=lines.append, expand_nested=True)
+    # Keras cuts wider lines off where there is no terminal.
+    network.summary(line_length=80, print_fn=lines.append, expand_nested=True)
     return "\n".join(lines)
 
 

@@ -1,12 +1,14 @@
 """The audit: duplicates, contradictions and leaks on a table made by hand."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from datasets.audit import audit
 from datasets.base import Splits, Table
+from datasets.pictures import Pictures
 
 ROWS = [
     # key, label, part, digest
@@ -91,3 +93,92 @@ def test_the_findings_survive_json():
     again = json.loads(json.dumps(found.to_json()))
     assert again == found.to_json()
     assert again["contradictions"] == [{"keys": ["b1", "b2"], "labels": ["cat", "dog"]}]
+
+
+def noise(seed):
+    spots = np.random.default_rng(seed).integers(0, 256, (8, 8, 1), np.uint8)
+    return np.kron(spots, np.ones((5, 5, 1), np.uint8))
+
+
+def make_photographs(rows=ROWS):
+    """Copies of A and B; C is like A, and mirrored; D is alone."""
+    table = make_table(rows)
+    content = {"A": noise(0), "B": noise(1), "C": noise(0)[:, ::-1] // 2, "D": noise(2)}
+    images = Pictures.of(content[digest] for digest in table.frame["digest"])
+    return replace(table, modalities={"image": images})
+
+
+def test_pictures_that_look_alike_are_found_and_named_by_their_most_harmful_copy():
+    (pair,) = audit(make_photographs()).near_duplicates
+    assert pair.keys == ("a3", "c1")  # a1 and a2 stand in one part with c1
+    assert pair.labels == ("cat", "dog")
+    assert pair.parts == ("test", "train")
+    assert 0 <= pair.distance <= 30
+    assert pair.across_labels and pair.across_parts
+
+
+def test_pictures_that_look_alike_are_judged_by_the_given_splits():
+    rows = np.arange(len(ROWS))
+    together = Splits(rows[[0, 1, 2, 5]], rows[[3]], rows[[4]])
+    (pair,) = audit(make_photographs(), together).near_duplicates
+    assert pair.parts == ("train", "train")
+    assert not pair.across_parts
+    assert pair.keys == ("a1", "c1")
+
+
+def test_a_sample_outside_the_parts_is_across_none():
+    rows = [(key, label, "", digest) for key, label, _, digest in ROWS]
+    (pair,) = audit(make_photographs(rows)).near_duplicates
+    assert pair.parts == ("", "")
+    assert not pair.across_parts
+    half = [*rows[:-2], ("c1", "dog", "train", "C")]
+    assert not audit(make_photographs(half)).near_duplicates[0].across_parts
+    assert audit(make_photographs(rows)).lines()[-1].startswith("  a1 (cat) ~ c1 (dog): ")
+
+
+def test_the_sentences_name_pictures_that_look_alike():
+    found = audit(make_photographs())
+    bits = found.near_duplicates[0].distance
+    assert found.lines()[-2:] == [
+        "1 pair looks alike (near-duplicates), 1 across labels and 1 across parts:",
+        f"  a3 (cat, test) ~ c1 (dog, train): {bits} of 256 bits differ",
+    ]
+    again = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert again == found.to_json()
+    assert again["near_duplicates"] == [
+        {"keys": ["a3", "c1"], "labels": ["cat", "dog"], "parts": ["test", "train"]}
+        | {"distance": bits}
+    ]
+
+
+def test_pairs_across_parts_or_labels_stand_first_the_most_alike_of_them_first():
+    rows = [
+        *(("x1", "cat", "train", "X"), ("x2", "cat", "train", "X2")),
+        *(("y1", "cat", "train", "Y"), ("y2", "dog", "train", "Y2")),
+        *(("z1", "cat", "train", "Z"), ("z2", "cat", "test", "Z2")),
+    ]
+    images = [image for seed in range(3) for image in (noise(seed), noise(seed) // 2)]
+    images[3] = noise(1)[:-1]
+    table = replace(make_table(rows), modalities={"image": Pictures.of(images)})
+    pairs = audit(table).near_duplicates
+    assert [pair.keys for pair in pairs] == [("z1", "z2"), ("y1", "y2"), ("x1", "x2")]
+    assert pairs[0].distance < pairs[1].distance > pairs[2].distance
+
+
+def test_photographs_that_differ_are_said_to_differ():
+    for rows in ([], ROWS[-1:]):
+        assert audit(make_photographs(rows)).lines()[-1] == "No two different pictures look alike."
+
+
+def test_exact_copies_are_not_repeated_as_near_duplicates():
+    rows = [row for row in ROWS if row[3] != "C"]
+    assert audit(make_photographs(rows)).near_duplicates == ()
+
+
+def test_pictures_of_one_size_in_an_array_are_not_compared():
+    table = make_photographs()
+    dense = replace(table, modalities={"image": np.stack(list(table.modalities["image"]))})
+    assert audit(dense).near_duplicates is None
+    assert audit(replace(table, modalities={})).near_duplicates is None
+    assert not any("alike" in line for line in audit(dense).lines())
+    assert audit(dense).to_json()["near_duplicates"] is None

@@ -11,7 +11,8 @@ from PIL import Image
 
 from training import reports
 from training.evaluation import evaluate
-from training.report_page import CONFUSION, CURVES, interval, percent, write_report_page
+from training.report_page import CONFUSION, CURVES, WIDE, interval, percent, write_report_page
+from training.reports import drawing
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 HOSTILE = "<script>alert(1)</script>"
@@ -139,7 +140,7 @@ def test_history_without_validation_or_accuracy(tmp_path):
 
 def test_comparison_draws_the_colours_of_the_paper(tmp_path, monkeypatch):
     drawn = {}
-    monkeypatch.setattr(reports, "_save", lambda figure, path: drawn.update({path: figure}))
+    monkeypatch.setattr(drawing, "save", lambda figure, path: drawn.update({path: figure}))
     models = {"FinalNN": history(), "NN1": history(4), "NN2": history(5)}
     reports.plot_comparison(models, "val_accuracy", "path")
     axes = drawn["path"].axes[0]
@@ -302,6 +303,27 @@ def test_page_speaks_of_unknown_classes_only_where_there_are_some(tmp_path, page
     result = evaluate(np.eye(3), np.array([0, 1, -1]), ("a", "b", "c"))
     page = write_page(tmp_path, results={"test": result})
     assert "known classes" in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("parts", [("validation", "train"), ("train",), ("test",), ("new",)])
+def test_page_leads_with_the_best_part_there_is(tmp_path, parts):
+    results = {part: made_up(seed=seed) for seed, part in enumerate(reversed(parts))}
+    text = write_page(tmp_path, results=results).read_text("utf-8")
+    assert f"{parts[0].capitalize()} accuracy" in text
+    assert [part for part in parts if f'data-tab="{part}"' in text] == list(parts)
+    assert ("no test part" in text) == (parts[0] == "validation")
+    assert ("were trained on" in text) == (parts[0] == "train")
+
+
+def test_page_gives_wide_figures_the_whole_width(tmp_path):
+    narrow, wide = tmp_path / "narrow.png", tmp_path / "wide.png"
+    Image.new("L", (WIDE - 1, 20)).save(narrow)
+    Image.new("L", (WIDE, 30)).save(wide)
+    figures = {"Most confident mistakes": [("few", narrow), ("many", wide)]}
+    tags = Page(write_page(tmp_path, figures=figures)).tags
+    assert [attrs.get("class") for tag, attrs in tags if tag == "figure"] == [None, "wide"]
+    sizes = [(attrs["width"], attrs["height"]) for tag, attrs in tags if tag == "img"]
+    assert sizes == [(str(WIDE - 1), "20"), (str(WIDE), "30")]
 
 
 def test_page_without_a_result_is_refused(tmp_path):

@@ -99,6 +99,39 @@ class History(keras.callbacks.Callback):
             )
 
 
+class KeepBest(keras.callbacks.Callback):
+    """Keeps the weights of the best epoch on disk and puts them back when the phase ends.
+
+    A later epoch must be better, not equal. What was best before an interruption is read from the
+    history; its weights lie in the folder.
+
+    Args:
+        folder: of the draft.
+        phase: name of the phase.
+        figure: column of the history; accuracies should be high, all others low.
+        first_epoch: epochs that an earlier call has done.
+    """
+
+    def __init__(self, folder: Path, phase: str, figure: str, first_epoch: int):
+        super().__init__()
+        self.path = folder / f"best-{phase}.weights.h5"
+        self.figure, self.sign = figure, 1 if figure.endswith("accuracy") else -1
+        self.best = -math.inf
+        if first_epoch:
+            history = pd.read_csv(folder / HISTORY)
+            earlier = history[history["phase"] == phase][figure]
+            self.best = float((self.sign * earlier).max())
+
+    def on_epoch_end(self, epoch, logs=None):
+        value = self.sign * logs[self.figure]
+        if value > self.best:
+            self.best = value
+            self.model.save_weights(self.path)
+
+    def on_train_end(self, logs=None):
+        self.model.load_weights(self.path)
+
+
 class Checkpoint(keras.callbacks.Callback):
     """Keeps the newest whole epoch on disk: weights, optimizer and where the training stands."""
 

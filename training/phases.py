@@ -11,6 +11,7 @@ import numpy as np
 from training.callbacks import (
     Checkpoint,
     History,
+    KeepBest,
     Progress,
     Resume,
     SeedEpochs,
@@ -36,6 +37,12 @@ class Phase:
         trainable: names of the layers that train; None for all.
         sample_weight: (training samples,) weight of each sample in the loss; None for ones.
         callbacks: schedules and the like.
+        augment: (sample, seed) -> sample, what chance does to a training sample; None for nothing.
+        views: how many random views of each sample are made, once, instead of a new one in every
+            epoch; what is frozen is then computed once for each view. None for new ones.
+        keep_best: figure of the history whose best epoch is kept; None keeps the last epoch.
+        batch_norm: what frozen batch normalisations do: `inference` uses what they know, `train`
+            normalises by the batch and goes on averaging, as in PyTorch's training mode.
     """
 
     name: str
@@ -46,6 +53,10 @@ class Phase:
     trainable: tuple[str, ...] | None = None
     sample_weight: np.ndarray | None = None
     callbacks: tuple[keras.callbacks.Callback, ...] = ()
+    augment: Callable | None = None
+    views: int | None = None
+    keep_best: str | None = None
+    batch_norm: str = "inference"
 
 
 @dataclass(frozen=True)
@@ -53,16 +64,18 @@ class Pipelines:
     """How arrays become batches; handed in, so that `training` knows no data set.
 
     Attributes:
-        training: (arrays, targets, weights, batch_size, seed, epochs, first_epoch) -> batches of
-            all epochs in a row, and the number of batches per epoch.
+        training: (arrays, targets, weights, batch_size, seed, epochs, first_epoch, augment) ->
+            batches of all epochs in a row, and the number of batches per epoch.
         judging: (arrays, targets or None) -> batches in row order.
+        view: (arrays, augment, seed, number) -> batches in row order of one random view.
     """
 
     training: Callable
     judging: Callable
+    view: Callable
 
 
-def train_phases(network, phases, train, validation, pipelines, *, seed, folder, title):
+def train_phases(network, phases, train, validation, pipelines, fit, *, seed, folder, title):
     """Train a network phase by phase and leave history and checkpoints in `folder`.
 
     What an earlier, interrupted call left there is gone on with.
@@ -70,9 +83,10 @@ def train_phases(network, phases, train, validation, pipelines, *, seed, folder,
     Args:
         network: the whole functional model with the named output `probabilities`.
         phases: what to do, in order.
-        train: (arrays, targets) of the training part.
-        validation: (arrays, targets) of the validation part.
+        train: (arrays, targets) of the training part, the arrays as they stand in the table.
+        validation: (arrays, targets) of the validation part, fitted to the network.
         pipelines: how to make batches.
+        fit: arrays as they stand in the table -> arrays fitted to the network.
         seed: seeds the order of the samples and what is drawn in training.
         folder: where `history.csv` and the checkpoints go.
         title: shown before the progress bar.
@@ -91,27 +105,33 @@ def train_phases(network, phases, train, validation, pipelines, *, seed, folder,
         elif index:
             network.save_weights(start)
         _train_phase(
-            network, phase, train, validation, pipelines,
+            network, phase, train, validation, pipelines, fit,
             index=index, seed=seed + index, folder=folder, title=title,
             state=state if resumed else None,
         )  # fmt: skip
 
 
 def _train_phase(
-    network, phase, train, validation, pipelines, *, index, seed, folder, title, state
+    network, phase, train, validation, pipelines, fit, *, index, seed, folder, title, state
 ):
-    set_trainable(network, phase.trainable)
+    set_trainable(network, phase.trainable, phase.batch_norm)
     trained = keras.Model(network.input, network.output["probabilities"])
+    arrays, targets = train
+    augment = phase.augment
     split = split_at_frozen(trained)
-    if split is not None:
-        train = (compute(split.frozen, train[0], pipelines), train[1])
+    if augment is None:
+        arrays = fit(arrays)
+    if split is not None and (augment is None or phase.views):
+        arrays = _frozen_arrays(split.frozen, phase, arrays, pipelines, seed)
         validation = (compute(split.frozen, validation[0], pipelines), validation[1])
-        trained = split.head
+        trained, augment = split.head, None
+    elif phase.views:
+        raise ValueError(f"phase {phase.name}: stored views need a frozen part before what trains")
     first = state["epoch"] if state else 0
     weights = phase.sample_weight
-    weights = np.ones(len(train[1]), np.float32) if weights is None else weights
+    weights = np.ones(len(targets), np.float32) if weights is None else weights
     batches, steps = pipelines.training(
-        *train, weights, phase.batch_size, seed, phase.epochs, first
+        arrays, targets, weights, phase.batch_size, seed, phase.epochs, first, augment
     )
     trained.compile(
         optimizer=phase.optimizer,
@@ -129,6 +149,8 @@ def _train_phase(
     forget_later_epochs(folder, phase.name, first)
     if state:
         callbacks.append(Resume(folder, phase.name, state, phase.callbacks))
+    if phase.keep_best:
+        callbacks.append(KeepBest(folder, phase.name, phase.keep_best, first))
     callbacks.append(Checkpoint(folder, index, phase.epochs))
     try:
         trained.fit(
@@ -145,16 +167,65 @@ def _train_phase(
         progress.close()
 
 
-def set_trainable(network: keras.Model, names: tuple[str, ...] | None) -> None:
+def set_trainable(
+    network: keras.Model, names: tuple[str, ...] | None, batch_norm: str = "inference"
+) -> None:
     """Let exactly the layers of these names train; all of them for None.
+
+    `outer/inner` names a layer inside a layer that is itself a network. Its batch normalisations
+    stay frozen: a few small batches would spoil their averages.
+
+    Args:
+        network: whose layers are meant.
+        names: of layers that train.
+        batch_norm: `train` lets frozen batch normalisations normalise by the batch and go on
+            averaging, their scale and shift still frozen.
 
     Raises:
         ValueError: the network has no layer of that name.
     """
-    for name in names or ():
+    whole = {name for name in names or () if "/" not in name}
+    for name in whole:
         network.get_layer(name)
     for layer in network.layers:
-        layer.trainable = names is None or layer.name in names
+        layer.trainable = names is None or layer.name in whole
+    for name in set(names or ()) - whole:
+        _unfreeze_inner(network, *name.split("/", 1))
+    if batch_norm == "train":
+        for layer in _batch_norms(network):
+            if not layer.trainable:
+                layer.trainable = True
+                for weight in layer.weights:
+                    weight.trainable = False
+
+
+def _unfreeze_inner(network, outer, name):
+    inner = network.get_layer(outer)
+    if not inner.trainable:
+        inner.trainable = True
+        for layer in inner.layers:
+            layer.trainable = False
+    layer = inner.get_layer(name)
+    layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+
+
+def _batch_norms(network):
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            yield layer
+        elif isinstance(layer, keras.Model):
+            yield from _batch_norms(layer)
+
+
+def _frozen_arrays(frozen, phase, arrays, pipelines, seed) -> dict:
+    """What the frozen part makes of every sample, or of every view of it, view after view."""
+    if phase.augment is None:
+        return compute(frozen, arrays, pipelines)
+    views = [
+        frozen.predict(pipelines.view(arrays, phase.augment, seed, number), verbose=0)
+        for number in range(phase.views)
+    ]
+    return {name: np.concatenate([view[name] for view in views]) for name in views[0]}
 
 
 def compute(model: keras.Model, arrays: dict, pipelines: Pipelines) -> dict:

@@ -6,6 +6,7 @@ import base64
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
+from struct import unpack
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -15,6 +16,11 @@ from training.evaluation import Result
 CURVES = "Training curves"
 CONFUSION = "Confusion matrices"
 PARTS = ("test", "validation", "train")  # the part that counts most stands first
+CAVEATS = {
+    "validation": "There is no test part; this one may have steered the training.",
+    "train": "These samples were trained on: on new ones expect less.",
+}
+WIDE = 860  # pixels from which on a figure takes the whole width of the page
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ def write_report_page(
             command=command,
             results=results,
             headline=next(iter(results)),
+            caveat=CAVEATS.get(next(iter(results)), ""),
             terms=[term for term in TERMS if _is_telling(term, results)],
             before={name: sections.pop(name) for name in (CURVES, CONFUSION) if name in sections},
             after=sections,
@@ -141,11 +148,11 @@ def _is_telling(term: Term, results: dict[str, Result]) -> bool:
 
 
 def _sections(figures: dict[str, list[tuple[str, Path]]]) -> dict[str, dict[str, list]]:
-    """Section -> group (or '') -> list of (caption, data URI)."""
+    """Section -> group (or '') -> list of pictures."""
     sections: dict[str, dict[str, list]] = {}
     for heading, entries in figures.items():
         name, _, group = heading.partition(": ")
-        inlined = [(caption, _data_uri(path)) for caption, path in entries]
+        inlined = [_picture(caption, path) for caption, path in entries]
         sections.setdefault(name, {})[group] = inlined
     return {
         name: {group: groups[group] for group in _ordered(groups)}
@@ -153,5 +160,15 @@ def _sections(figures: dict[str, list[tuple[str, Path]]]) -> dict[str, dict[str,
     }
 
 
-def _data_uri(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(Path(path).read_bytes()).decode()
+def _picture(caption: str, path: Path) -> dict:
+    """Caption, data URI and size; a page that knows the size does not jump while it loads."""
+    png = Path(path).read_bytes()
+    width, height = unpack(">II", png[16:24])  # PNG specification, section 11.2.2: IHDR
+    source = "data:image/png;base64," + base64.b64encode(png).decode()
+    return {
+        "caption": caption,
+        "source": source,
+        "width": width,
+        "height": height,
+        "wide": width >= WIDE,
+    }

@@ -1,4 +1,6 @@
-"""Learning-rate schedules that Keras does not have ready-made."""
+"""Learning-rate schedules by epoch, so that a training can be gone on with at any of them."""
+
+from math import cos, pi
 
 import keras
 
@@ -12,5 +14,27 @@ def drop_at(epoch: int, factor: float) -> keras.callbacks.LearningRateScheduler:
 
     def rate(index, current):
         return current * factor if index == epoch else current
+
+    return keras.callbacks.LearningRateScheduler(rate)
+
+
+def drop_every(epochs: int, factor: float, start: float) -> keras.callbacks.LearningRateScheduler:
+    """`start` times `factor` once more after every so many epochs (paper 003, section IV c)."""
+    return keras.callbacks.LearningRateScheduler(lambda index: start * factor ** (index // epochs))
+
+
+def cosine(
+    peak: float, epochs: int, warm_up: float = 0.05
+) -> keras.callbacks.LearningRateScheduler:
+    """Up to `peak` in a straight line, then down to nothing along half a cosine.
+
+    Source: Loshchilov and Hutter 2017, ICLR, section 3, without restarts.
+    """
+    rising = max(1, round(warm_up * epochs))
+
+    def rate(index):
+        if index < rising:
+            return peak * (index + 1) / (rising + 1)
+        return peak * 0.5 * (1 + cos(pi * (index - rising) / max(1, epochs - rising)))
 
     return keras.callbacks.LearningRateScheduler(rate)

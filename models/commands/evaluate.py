@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from datasets import load_table
-from datasets.base import SPLITS
+from datasets.base import SPLITS, Table
 from datasets.errors import InputError
 from models import model_class
 from models.commands.parser import Parser, percent, print_json, share_with_interval, user_path
+from models.run_certainty import rejection_line
 from models.runs import find_run, read_json
+from training.calibration import OTHER, calibration_figures, rejection_figures
+from training.evaluation import evaluate
 
 FIGURES = ("accuracy_known", "balanced_accuracy", "macro_f1")
 
@@ -22,6 +26,13 @@ def run(words: list[str]) -> int:
     parser.add_argument(
         "--data-dir", type=user_path, help="judge every sample found here instead of the run's own"
     )
+    parser.add_argument(
+        "--other",
+        type=user_path,
+        metavar="DIR",
+        help="pictures of none of the classes, for judging the answer 'other'",
+    )
+    parser.add_reject_at()
     parser.add_argument("--split", choices=SPLITS, help="part of the run's own data (default test)")
     parser.add_out()
     parser.add_json()
@@ -31,15 +42,41 @@ def run(words: list[str]) -> int:
     folder = find_run(arguments.run, arguments.out)
     model = model_class(read_json(folder, "metadata.json")["model"]).loadModel(folder)
     if arguments.data_dir:
-        answer = _judge_new_data(model, arguments.data_dir)
+        about, table = _new_data(model, arguments.data_dir)
     else:
-        answer = _judge_own_split(model, arguments.split or "test")
-    answer = {"run": str(folder), **answer}
+        about, table = _own_split(model, arguments.split)
+    others = _read_others(model, arguments.other) if arguments.other else model.others
+    answer = {"run": str(folder), **_judge(model, table, others, arguments.reject_at), **about}
     print_json(answer) if arguments.json else _print(answer)
     return 0
 
 
-def _judge_own_split(model, part: str) -> dict:
+def _judge(model, table, others, target: float | None) -> dict:
+    """Figures of the samples of a table, and of "none of these" where there is reason for it."""
+    table = table.relabelled(model.labels)
+    probabilities = model.probabilities(model.fitted(table))
+    figures = evaluate(probabilities, table.targets, model.labels).to_json()
+    calibration = model.calibration()
+    figures["calibration"] = calibration_figures(calibration, probabilities, table.targets)
+    target = target or model.options.reject_at
+    others = None if others is None else model.probabilities(model.fitted(others))
+    if target or others is not None or (table.targets < 0).any():
+        figures["rejection"] = rejection_figures(
+            calibration,
+            target or float(calibration.correct.mean()),
+            probabilities,
+            table.targets,
+            others,
+        )
+    return figures
+
+
+def _read_others(model, folder: Path):
+    names = tuple(record.name for record in model.inputs)
+    return load_table("folders", str(folder), names, strict=False)
+
+
+def _own_split(model, part: str | None) -> tuple[dict, Table]:
     place = model.options.data_dir
     if place and not Path(place).expanduser().exists():
         raise InputError(
@@ -47,11 +84,13 @@ def _judge_own_split(model, part: str) -> dict:
             "from, or judge other data with --data-dir"
         )
     model.loadData()
-    result = model.evaluate_on(model.table.take(model.splits[part]))
-    return {"data": model.table.name, "split": part, **result.to_json()}
+    part = part or model.splits.parts()[-1]
+    if part not in model.splits.parts():
+        raise InputError(f"{model.folder} has no {part} part: it was split without one")
+    return {"data": model.table.name, "split": part}, model.table.take(model.splits[part])
 
 
-def _judge_new_data(model, data_dir: Path) -> dict:
+def _new_data(model, data_dir: Path) -> tuple[dict, Table]:
     names = tuple(record.name for record in model.inputs)
     options = model.options
     name = options.data if options.data_dir else options.REAL_DATA
@@ -60,7 +99,7 @@ def _judge_new_data(model, data_dir: Path) -> dict:
     seen = table.frame["digest"].isin(split["train"]["digests"]).to_numpy()
     if seen.all():
         raise InputError(f"every sample in {data_dir} was trained on: nothing is left to judge")
-    table = table.take(np.flatnonzero(~seen))
+    table = _renamed(table.take(np.flatnonzero(~seen)), model.labels)
     known = table.relabelled(model.labels).targets >= 0
     if not known.any():
         raise InputError(
@@ -70,11 +109,18 @@ def _judge_new_data(model, data_dir: Path) -> dict:
     return {
         "data": str(data_dir),
         "split": None,
-        **model.evaluate_on(table).to_json(),
         "left_out": {"trained_on": int(seen.sum()), "unreadable": list(table.unreadable)},
         "seen_in_validation": int(table.frame["digest"].isin(split["validation"]["digests"]).sum()),
         "unknown_labels": {label: int(count) for label, count in unknown.items()},
-    }
+    }, table
+
+
+def _renamed(table: Table, labels: tuple[str, ...]) -> Table:
+    """The table, its unknown labels called "other" where the run has learnt such a class."""
+    if OTHER not in labels:
+        return table
+    label = table.frame["label"].where(table.frame["label"].isin(labels), OTHER)
+    return replace(table, frame=table.frame.assign(label=label))
 
 
 def _print(answer: dict) -> None:
@@ -85,7 +131,12 @@ def _print(answer: dict) -> None:
     for figure in FIGURES:
         print(f"  {figure.replace('_', ' '):18} {share_with_interval(answer, figure)}")
     print(f"  log loss           {answer['log_loss']:.3f}")
-    print(f"  ECE                {answer['ece']:.3f}")
+    print(f"  ECE                {answer['ece']:.3f}", end="")
+    print(f" ({answer['calibration']['ece_after']:.3f} calibrated)")
+    if "rejection" in answer:
+        print(f"  {rejection_line(answer['rejection'])}")
+        if "auroc" in answer["rejection"]:
+            print(f"  AUROC              {answer['rejection']['auroc']:.3f}, known against other")
     for label, row in answer["per_class"].items():
         print(
             f"    {label:20} recall {percent(row['recall']):>8}  precision "

@@ -44,7 +44,8 @@ def _summary(module: str) -> str:
 
 
 def _figures(run: Path) -> str:
-    metadata, test = read_json(run, "metadata.json"), read_json(run, "metrics.json")["test"]
+    metadata, metrics = read_json(run, "metadata.json"), read_json(run, "metrics.json")
+    part = "test" if "test" in metrics else "validation"
     kind = "demonstration data" if metadata["synthetic"] else metadata["data"]
-    accuracy = f"test accuracy {percent(test['accuracy'])}, n {test['n']}"
+    accuracy = f"{part} accuracy {percent(metrics[part]['accuracy'])}, n {metrics[part]['n']}"
     return f"{accuracy}, {kind}, {metadata['finished']}"

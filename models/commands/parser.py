@@ -40,6 +40,15 @@ class Parser(argparse.ArgumentParser):
             "--out", type=user_path, default=Path(OUT), help=f"folder of saved runs (default {OUT})"
         )
 
+    def add_reject_at(self) -> None:
+        self.add_argument(
+            "--reject-at",
+            type=share,
+            metavar="X",
+            help="answer 'other' below the confidence that reaches this share of right answers on "
+            "the run's validation part",
+        )
+
     def add_json(self) -> None:
         self.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -49,6 +58,17 @@ def user_path(text: str) -> Path:
     if not text.strip():
         raise argparse.ArgumentTypeError("the path is empty")
     return Path(text).expanduser()
+
+
+def share(text: str) -> float:
+    """A number above 0 and up to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share: a number above 0 and up to 1")
+    return value
 
 
 def print_json(content) -> None:

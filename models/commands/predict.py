@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from datasets.base import content_digest
 from datasets.errors import InputError
-from datasets.images import PICTURE_SUFFIXES, batches_of_equal_shape, decode_image
+from datasets.images import PICTURE_SUFFIXES, batches_of_equal_shape, decode_image, shrink
 from datasets.landmarks import extract_landmarks, scale_points
 from models import model_class
 from models.artefact import load_savedmodel, verify_run
 from models.commands.parser import Parser, percent, print_json
 from models.runs import find_run, read_json
+from training.calibration import OTHER, Calibration
 
 
 def run(words: list[str]) -> int:
-    parser = Parser("predict", "Ask a saved run about pictures of faces.")
+    parser = Parser("predict", "Ask a saved run about pictures.")
     parser.add_argument("run", metavar="RUN", help="a run's folder, MODEL/RUN, or MODEL (newest)")
     parser.add_argument("inputs", metavar="INPUT", nargs="+", help="pictures, or folders of them")
     parser.add_argument(
         "--top", type=int, default=3, metavar="N", help="classes to show (default 3)"
     )
+    parser.add_reject_at()
     parser.add_out()
     parser.add_json()
     arguments = parser.parse(words, "predict")
@@ -32,20 +35,83 @@ def run(words: list[str]) -> int:
     folder = find_run(arguments.run, arguments.out)
     verify_run(folder)
     labels, network = read_json(folder, "labels.json"), load_savedmodel(folder)
+    judge = Judge.of(folder, arguments.reject_at)
     images, broken = _read(_files(arguments.inputs))
-    records = model_class(read_json(folder, "metadata.json")["model"]).inputs
+    records = _records(folder)
     outputs = _predict(network, records, list(images.values())) if images else []
     answers = [
-        _answer(path, output, labels, arguments.top)
+        judge.answer(path, output["probabilities"], labels, arguments.top)
         for path, output in zip(images, outputs, strict=True)
     ]
     if arguments.json:
-        print_json({"run": str(folder), "predictions": answers, "errors": broken})
+        print_json(
+            {
+                "run": str(folder),
+                "reject_at": judge.target,
+                "threshold": judge.threshold,
+                "predictions": answers,
+                "errors": broken,
+            }
+        )
     else:
         _print(answers)
     for line in broken:
         print(f"error: {line}", file=sys.stderr)
     return 2 if broken else 0
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Turns probabilities into an answer, which may be "none of these".
+
+    Attributes:
+        calibration: of the run.
+        target: share of right answers wanted among those given; None to answer always.
+        threshold: confidence below which the answer is "other".
+    """
+
+    calibration: Calibration
+    target: float | None
+    threshold: float
+
+    @classmethod
+    def of(cls, folder: Path, target: float | None) -> Judge:
+        """The judge of a run; the run's own `reject_at` counts where no target is given.
+
+        Raises:
+            InputError: no threshold reaches the target on the validation part.
+        """
+        calibration = Calibration.from_json(read_json(folder, "calibration.json"))
+        target = target or read_json(folder, "config.json")["reject_at"]
+        threshold = 0.0 if target is None else calibration.threshold(target)
+        if threshold is None:
+            raise InputError(
+                f"no confidence reaches {percent(target)} right answers on the validation part of "
+                f"{folder} ({len(calibration.correct)} samples): ask for less by --reject-at"
+            )
+        return cls(calibration, target, threshold)
+
+    def answer(self, path: Path, probabilities, labels: list[str], top: int) -> dict:
+        """Label, calibrated confidence and the most probable classes for one picture."""
+        best = np.argsort(-probabilities)[:top]
+        confidence = float(self.calibration.confidences(probabilities[None])[0])
+        label = labels[best[0]] if confidence >= self.threshold else OTHER
+        return {
+            "input": str(path),
+            "label": label,
+            "probability": float(probabilities.max()),
+            "confidence": confidence,
+            "top": [
+                {"label": labels[index], "probability": float(probabilities[index])}
+                for index in best
+            ],
+        }
+
+
+def _records(folder: Path) -> tuple:
+    """The inputs of a run: those of its class, or of its options."""
+    chosen = model_class(read_json(folder, "metadata.json")["model"])
+    return chosen(chosen.Options.from_json(read_json(folder, "config.json"))).inputs
 
 
 def _files(inputs: list[str]) -> list[Path]:
@@ -73,7 +139,7 @@ def _read(files: list[Path]) -> tuple[dict[Path, np.ndarray], list[str]]:
     images, broken = {}, []
     for path in files:
         try:
-            images[path] = decode_image(path.read_bytes())
+            images[path] = shrink(decode_image(path.read_bytes()))
         except (OSError, ValueError) as error:
             broken.append(f"{path}: {error}; give a picture file")
     return images, broken
@@ -103,19 +169,6 @@ def _raw_inputs(records, images: list[np.ndarray]) -> dict[str, list[np.ndarray]
             points = scale_points(points, extents, (frame, frame))
         raw["landmarks"] = list(points)
     return raw
-
-
-def _answer(path: Path, outputs: dict, labels: list[str], top: int) -> dict:
-    probabilities = outputs["probabilities"]
-    best = np.argsort(-probabilities)[:top]
-    return {
-        "input": str(path),
-        "label": outputs["label"].decode(),
-        "probability": float(probabilities.max()),
-        "top": [
-            {"label": labels[index], "probability": float(probabilities[index])} for index in best
-        ],
-    }
 
 
 def _print(answers: list[dict]) -> None:

@@ -13,6 +13,7 @@ from models import MODELS, model_class
 from models.artefact import check_place
 from models.commands.parser import Parser, print_json, share_with_interval
 from models.runs import draft_run, drafts, read_json
+from training.phases import set_trainable
 
 log = logging.getLogger("menagerie")
 
@@ -86,10 +87,11 @@ def _go_through_the_steps(model, resume: bool) -> None:
     check_place(model.out, model.name(), model.run)
     model.loadData()
     log.info("data: %s", model.table.provenance)
-    for line in audit(model.table, model.splits).lines():
+    for line in (*audit(model.table, model.splits).lines(), *model.notes):
         log.info("  %s", line)
     model.createArchitecture()
     model.prepareModel()
+    set_trainable(model.model, model.phases[0].trainable)
     trained = sum(math.prod(weight.shape) for weight in model.model.trainable_weights)
     total = model.model.count_params()
     log.info("%s: %s parameters, %s of them train", model.name(), f"{total:,}", f"{trained:,}")
@@ -107,7 +109,7 @@ def _report(model, as_json: bool) -> None:
     print(
         f"{model.name()} on {model.table.name}" + (" (demonstration data)" * model.table.synthetic)
     )
-    for part in ("train", "validation", "test"):
+    for part in model.splits.parts():
         print(
             f"  {part:10} accuracy {share_with_interval(metrics[part], 'accuracy')}"
             f"   n {metrics[part]['n']}"

@@ -31,6 +31,7 @@ class FinalNNOptions(FaceOptions):
 
     PRESETS = {
         "paper": {
+            "split_rule": "shuffled",
             "epochs": 16,
             "batch_size": 32,
             "class_weights": "all",

@@ -23,6 +23,7 @@ class NN1Options(FaceOptions):
 
     PRESETS = {
         "paper": {
+            "split_rule": "shuffled",
             "epochs": 16,
             "batch_size": 32,
             "learning_rate": 1e-4,

@@ -24,6 +24,7 @@ class NN2Options(FaceOptions):
 
     PRESETS = {
         "paper": {
+            "split_rule": "shuffled",
             "epochs": 16,
             "batch_size": 32,
             "learning_rate": 1e-3,

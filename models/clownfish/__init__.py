@@ -1,0 +1,1 @@
+"""Species from photographs, two networks (paper 003)."""

@@ -1,0 +1,148 @@
+"""Net96: species from photographs, a small network trained from nothing (paper 003, figure 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+from keras import layers
+
+from models.base import NNModel
+from models.clownfish.photographs import (
+    PhotographOptions,
+    augmentation,
+    divide,
+    load_photographs,
+    pixel_statistics,
+    schedule,
+    torch_start,
+)
+from models.inputs import ImageInput
+from models.options import option
+from training.phases import Phase
+
+SIDE = 96  # pixels
+CONVOLUTIONS = ((70, 5), (110, 3), (180, 3))  # filters and kernel, widths from the authors' code
+DENSE = (2000, 200)
+
+
+@dataclass(frozen=True)
+class Net96Options(PhotographOptions):
+    """Options of Net96."""
+
+    PRESETS = {
+        "paper": {
+            "split_rule": "holdout",
+            "epochs": 50,
+            "batch_size": 16,
+            "learning_rate": 1e-3,
+            "schedule": "step",
+            "augmentation": "paper",
+            "cap": "table",
+            "other_validation": 0.2,
+            "normalise": "paper",
+            "dropout": 0.0,
+            "batch_norm": False,
+        },
+        "recommended": {
+            "split_rule": "stratified",
+            "epochs": 100,
+            "batch_size": 32,
+            "learning_rate": 0.02,
+            "schedule": "cosine",
+            "augmentation": "strong",
+            "patience": 40,
+            "cap": "none",
+            "other_validation": 0.1,
+            "normalise": "train",
+            "dropout": 0.5,
+            "batch_norm": True,
+        },
+    }
+
+    normalise: str | None = option(
+        "pixel statistics: train, of the training pixels; paper, as the authors' code has them",
+        choices=("train", "paper"),
+    )
+    dropout: float | None = option("share of neurons left out", minimum=0.0, maximum=0.9)
+    batch_norm: bool | None = option("normalise by the batch after each convolution")
+
+
+class Net96(NNModel):
+    """Three convolutions and three dense layers; 29,815,712 parameters for two classes.
+
+    Input `image`, (batch, 96, 96, 3), 0 to 255. Outputs: `features` (batch, 200), what the last
+    layer sees, also as `embedding`, and `probabilities` (batch, classes).
+    """
+
+    Options = Net96Options
+    inputs = (ImageInput(SIDE, SIDE, 3),)
+    divide = staticmethod(divide)
+
+    def loadData(self):
+        self.split_table(load_photographs(self.options))
+
+    def createArchitecture(self):
+        options, classes = self.options, len(self.table.labels)
+        mean, deviation = pixel_statistics(
+            self.table, self.splits, self.inputs[0], options.normalise == "paper"
+        )
+
+        image = keras.Input(self.inputs[0].fitted_shape, name="image")
+        standard = layers.Rescaling(
+            [1 / one for one in deviation],
+            [-one / other for one, other in zip(mean, deviation, strict=True)],
+            name="standard_pixels",
+        )
+
+        pixels = standard(image)
+        for number, (filters, kernel) in enumerate(CONVOLUTIONS, 1):
+            pixels = self._convolution(pixels, filters, kernel, f"convolution_{number}")
+        hidden = layers.Flatten(name="flat")(pixels)
+        for number, width in enumerate(DENSE, 1):
+            hidden = self._dense(hidden, width, f"dense_{number}")
+        answer = layers.Dense(
+            classes, activation="softmax", name="probabilities", **self._start(DENSE[-1])
+        )
+
+        outputs = {"features": hidden, "embedding": hidden, "probabilities": answer(hidden)}
+        self.model = keras.Model({"image": image}, outputs, name="network")
+
+    def prepareModel(self):
+        options = self.options
+        self.phases = (
+            Phase(
+                name="training",
+                epochs=options.epochs,
+                batch_size=options.batch_size,
+                optimizer=keras.optimizers.SGD(options.learning_rate, momentum=0.9),
+                callbacks=schedule(options, options.learning_rate, options.epochs),
+                augment=augmentation(options, self.inputs[0]),
+                keep_best="val_accuracy" if options.preset == "paper" else "val_loss",
+            ),
+        )
+
+    def _convolution(self, pixels, filters, kernel, name):
+        fan_in = kernel * kernel * pixels.shape[-1]
+        bias = not self.options.batch_norm
+        pixels = layers.Conv2D(filters, kernel, use_bias=bias, name=name, **self._start(fan_in))(
+            pixels
+        )
+        if self.options.batch_norm:
+            pixels = layers.BatchNormalization(name=f"{name}_norm")(pixels)
+        pixels = layers.ReLU(name=f"{name}_relu")(pixels)
+        return layers.MaxPooling2D(3, 2, name=f"{name}_maximum")(pixels)
+
+    def _dense(self, hidden, width, name):
+        hidden = layers.Dense(width, activation="relu", name=name, **self._start(hidden.shape[-1]))(
+            hidden
+        )
+        if self.options.dropout:
+            hidden = layers.Dropout(self.options.dropout, name=f"{name}_dropout")(hidden)
+        return hidden
+
+    def _start(self, fan_in: int) -> dict:
+        """PyTorch's initial weights for the paper's preset; He's for a network with a norm."""
+        if self.options.batch_norm:
+            return {"kernel_initializer": "he_normal"}
+        return torch_start(fan_in)

@@ -1,0 +1,44 @@
+"""Results -> PNG figures and CSV tables; the only importer of matplotlib and seaborn.
+
+Every figure is drawn on a `Figure` of its own, which saves PNG by way of Agg. Nothing goes through
+the global state of pyplot, so no display is needed, no figure stays open and the backend of a
+notebook that calls this package is left alone.
+"""
+
+from training.reports.certainty import plot_reliability, plot_risk_coverage, plot_scores
+from training.reports.confusion import (
+    KINDS,
+    confusion_figure,
+    confusion_texts,
+    confusion_values,
+    plot_confusion,
+)
+from training.reports.counts import plot_class_counts
+from training.reports.curves import CURVES, plot_comparison, plot_history
+from training.reports.drawing import MAX_SIDE, PALETTE, contrast, text_colour
+from training.reports.pictures import plot_mistakes, plot_pairs, plot_samples
+from training.reports.tables import write_classification_report, write_confusion_csv
+
+__all__ = [
+    "CURVES",
+    "KINDS",
+    "MAX_SIDE",
+    "PALETTE",
+    "confusion_figure",
+    "confusion_texts",
+    "confusion_values",
+    "contrast",
+    "plot_class_counts",
+    "plot_comparison",
+    "plot_confusion",
+    "plot_history",
+    "plot_mistakes",
+    "plot_pairs",
+    "plot_reliability",
+    "plot_risk_coverage",
+    "plot_samples",
+    "plot_scores",
+    "text_colour",
+    "write_classification_report",
+    "write_confusion_csv",
+]

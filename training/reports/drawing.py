@@ -1,0 +1,64 @@
+"""What all figures share: colours, sizes, names that fit, and how a figure is saved."""
+
+from __future__ import annotations
+
+from math import ceil
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+DPI = 110
+# Okabe and Ito's colours, told apart by the colour-blind: vermillion, blue, bluish green, orange,
+# reddish purple, sky blue, black. The first three are the red, blue and green of paper 004.
+PALETTE = ("#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000")
+DASHES = ("-", "--", "-.", ":")
+MAX_SIDE = 14.0  # inches
+NAME_LENGTH = 30
+NAMED_CLASSES = 50
+
+
+def figure(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+
+
+def save(figure: Figure, path: Path) -> Path:
+    path = Path(path)
+    figure.savefig(path, bbox_inches="tight")
+    return path
+
+
+def open_frame(axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def shown_classes(classes: int) -> np.ndarray:
+    """Indices of the classes to name: all, or every second, third, ... of very many."""
+    return np.arange(0, classes, ceil(classes / NAMED_CLASSES))
+
+
+def short(name: str) -> str:
+    return plain(name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…")
+
+
+def plain(text: str) -> str:
+    """Keep matplotlib from reading two dollar signs in a name as a formula."""
+    return str(text).replace("$", r"\$")
+
+
+def contrast(one, other) -> float:
+    """Contrast ratio of two colours, 1 to 21 (WCAG 2.1, relative luminance)."""
+    dark, light = sorted((_luminance(one), _luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def text_colour(background) -> str:
+    """Black or white, whichever reads better on a background; the contrast is 4.5 or more."""
+    return max(("black", "white"), key=lambda colour: contrast(colour, background))
+
+
+def _luminance(colour) -> float:
+    rgb = np.array(mpl.colors.to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
