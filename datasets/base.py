@@ -229,8 +229,9 @@ def stratified_split(table: Table, seed: int, validation=0.1, test=0.1) -> Split
                 f"part needs one of it, which makes {needed}: add samples, or leave the class out "
                 "with --species"
             )
+        total = len(shuffled)
         for part, quota in wanted.items():
-            taken = max(1, round(quota * len(shuffled))) if quota else 0
+            taken = max(1, round(quota * total)) if quota else 0
             parts[part].append(shuffled[:taken])
             shuffled = shuffled[taken:]
         parts["train"].append(shuffled)

@@ -133,6 +133,12 @@ def choose_species(table: Table, choice: Choice, seed: int) -> tuple[Table, Tabl
             "other".
     """
     chosen = _named(table, choice.species)
+    if len(chosen) + choice.other < 2:
+        raise InputError(f"--species {choice.species}: at least two classes are needed")
+    if choice.other and OTHER in chosen:
+        raise InputError(
+            f"--other: {table.name} has a class '{OTHER}' of its own: name the species by --species"
+        )
     labels = table.frame["label"].to_numpy()
     inside = np.isin(labels, chosen)
     rest = np.flatnonzero(~inside)
@@ -148,8 +154,6 @@ def choose_species(table: Table, choice: Choice, seed: int) -> tuple[Table, Tabl
         renamed = np.where(np.isin(taken.frame["label"], chosen), taken.frame["label"], OTHER)
         frame = taken.frame.assign(species=taken.frame["label"], label=renamed)
         return replace(taken, frame=frame, labels=(*chosen, OTHER)), None
-    if len(chosen) < 2:
-        raise InputError(f"--species {choice.species}: at least two classes are needed")
     learnt = replace(table.take(np.flatnonzero(inside)), labels=tuple(chosen))
     return learnt, table.take(rest) if len(rest) else None
 

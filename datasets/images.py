@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".pgm")
 MAX_PIXELS = 89_478_485  # a quarter of a gigabyte of RGB, Pillow's own limit
 
+LEAST_SIDE = 8  # pixels; what is smaller shows nothing: tracking pixels, spacers
 STORED_SIDE = 512  # pixels; a table keeps no picture with a longer shorter side
 
 _BATCH_BYTES = 32 * 2**20
@@ -33,20 +34,26 @@ def decode_image(data: bytes) -> np.ndarray:
         uint8, (height, width, 1) for a grey picture and (height, width, 3) otherwise.
 
     Raises:
-        ValueError: the bytes are no picture, a truncated or an oversized one; the reason is short.
+        ValueError: the bytes are no picture, a truncated, an oversized or a tiny one; the reason is
+            short.
     """
     try:
         image = Image.open(io.BytesIO(data))
         if image.width * image.height > MAX_PIXELS:
             raise Image.DecompressionBombError
         image.load()
-        return _to_array(ImageOps.exif_transpose(image))
+        pixels = _to_array(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
         reason = "is not a picture" if data else "is empty"
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         reason = f"has more than {MAX_PIXELS // 10**6} million pixels"
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
         reason = f"is damaged ({' '.join(str(error).split()) or type(error).__name__})"
+    else:
+        height, width = pixels.shape[:2]
+        if min(height, width) >= LEAST_SIDE:
+            return pixels
+        reason = f"is too small ({width}x{height} pixels, {LEAST_SIDE}x{LEAST_SIDE} are needed)"
     raise ValueError(reason)
 
 
@@ -158,7 +165,8 @@ def central_square(image, share: float):
 
     height, width = ops.shape(image)[-3:-1]
     if isinstance(height, int) and isinstance(width, int):
-        side = max(1, int(min(height, width) * share + 0.5))
+        # In float32, as below: else one picture in a thousand would lose a row here and not there.
+        side = max(1, int(np.float32(min(height, width)) * np.float32(share) + np.float32(0.5)))
     else:
         shorter = ops.cast(ops.minimum(height, width), "float32")
         side = ops.maximum(1, ops.cast(shorter * share + 0.5, "int32"))

@@ -18,7 +18,7 @@ import pandas as pd
 
 from datasets.base import Splits, Table
 from datasets.errors import InputError
-from models.run_certainty import certainty
+from models.run_certainty import certainty, rejection_lines
 from models.run_report import write_report
 from models.runs import draft_folder, draft_run, read_json
 from training.calibration import Calibration
@@ -227,7 +227,7 @@ def _card(run: Run, metadata: dict) -> str:
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template("card.md.j2").render(
-        run=run, metadata=metadata, sizes=run.splits.sizes()
+        run=run, metadata=metadata, sizes=run.splits.sizes(), certainty=rejection_lines(run)
     )
 
 

@@ -77,7 +77,7 @@ class Options:
             self._set("preset", "recommended" if "recommended" in presets else presets[0])
         if self.preset not in presets:
             raise InputError(f"--preset {self.preset}: take one of {', '.join(presets)}")
-        self._fill_in(self.PRESETS[self.preset])
+        self._fill_in({"split_rule": "stratified"} | self.PRESETS[self.preset])
 
     def _choose_data(self):
         if self.data_dir is not None and not self.data_dir.strip():

@@ -5,7 +5,9 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import keras
@@ -13,30 +15,52 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from datasets import DATASETS
 from datasets.base import SPLITS, shuffled_split
 from datasets.errors import InputError
 from models import MODELS, model_class
 from models.artefact import read_history, verify_run
+from models.backbones import build_backbone
 from models.base import NNModel, StepOrderError
 from models.commands.parser import Parser
 from models.runs import read_json
 
-SAMPLES = 240
 ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = {"reef": 60}  # of large pictures; of others 240
+CHEAP = {"TransferCNN": {"backbone": "VGG16", "image_size": 32}}  # all else is the default
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fewer_weights():
+    """Networks of the same kind and of a hundredth of the weights: to write those takes minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("models.clownfish.net96.CONVOLUTIONS", ((16, 5), (16, 3), (16, 3)))
+        patch.setattr("models.clownfish.net96.DENSE", (40, 20))
+        patch.setattr("models.clownfish.transfer_cnn.build_backbone", beginning_of_backbone)
+        yield
+
+
+def beginning_of_backbone(*words):
+    whole = build_backbone(*words)
+    network = whole.network
+    end = network.get_layer("block2_pool").output
+    return replace(whole, network=keras.Model(network.input, end, name=network.name))
+
+
+def small_table(name):
+    """A few samples of the demonstration set of a model."""
+    return _drawn(model_class(name).Options.DEMONSTRATION)
 
 
 @cache
-def small_table(name):
-    """A few samples of the demonstration set of a model."""
-    model = model_class(name)()
-    model.loadData()
-    return model.table.take(np.arange(SAMPLES))
+def _drawn(data):
+    return import_module(DATASETS[data]).load(SAMPLES.get(data, 240))
 
 
 def prepared(name, out, run="run", **options):
     """A model just before its training."""
     chosen = model_class(name)
-    model = chosen(chosen.Options(**options), out, run)
+    model = chosen(chosen.Options(**CHEAP.get(name, {}), **options), out, run)
     model.split_table(small_table(name))
     model.createArchitecture()
     model.prepareModel()
@@ -71,7 +95,7 @@ def test_the_class_is_final_and_only_fills_in_the_three_steps():
 
 
 def test_shapes_and_named_outputs(trained):
-    arrays = {record.name: trained.table.modalities[record.name][:5] for record in trained.inputs}
+    arrays = trained.fitted(trained.table.take(np.arange(5)))
     for record in trained.inputs:
         assert trained.model.input[record.name].shape[1:] == record.fitted_shape
     outputs = trained.model.predict(arrays, verbose=0)
@@ -115,18 +139,30 @@ def test_three_ways_of_loading_agree_on_raw_input(trained):
     assert [label.decode() for label in serving["label"].numpy()] == labels
 
 
-def test_raw_input_of_the_fitted_size_gives_the_fitted_answer(trained):
-    rows = trained.splits.test[:8]
-    arrays = {record.name: trained.table.modalities[record.name][rows] for record in trained.inputs}
-    fitted = trained.model.predict(arrays, verbose=0)["probabilities"]
-    np.testing.assert_allclose(trained.predict(arrays)["probabilities"], fitted, atol=1e-5)
+def test_the_raw_examples_of_a_run_give_the_answers_of_the_fitted_test_samples(trained):
+    fitted = trained.fitted(trained.table.take(trained.splits.test))
+    with np.load(trained.folder / "examples.npz") as stored:
+        labels, raw = stored["true_label"], {name: stored[name] for name in fitted}
+    assert labels.tolist() == trained.table.frame["label"].iloc[trained.splits.test].tolist()
+    for record in trained.inputs:
+        column = trained.table.modalities[record.name][trained.splits.test]
+        assert np.array_equal(raw[record.name], record.examples(column))
+        # A photograph that was resized lies between the 256 values of a raw pixel.
+        rounding = 0.5001 if raw[record.name].dtype == np.uint8 else 0
+        np.testing.assert_allclose(raw[record.name], fitted[record.name], rtol=0, atol=rounding)
+    exact = {name: values.astype(np.float32) for name, values in raw.items()}
+    expected = trained.model.predict(exact, verbose=0)["probabilities"]
+    np.testing.assert_allclose(trained.predict(raw)["probabilities"], expected, atol=1e-5)
+    answers = trained.probabilities(fitted)
+    np.testing.assert_allclose(expected, answers, atol=0.02)
+    assert np.array_equal(expected.argmax(axis=1), answers.argmax(axis=1))
 
 
 def test_the_run_is_whole(trained):
     names = {path.name for path in trained.folder.iterdir()}
     assert names == {
         "model.keras", "savedmodel", "config.json", "labels.json", "split.json", "metrics.json",
-        "history.csv", "metadata.json", "README.md", "reports", "examples.npz",
+        "history.csv", "metadata.json", "README.md", "reports", "examples.npz", "calibration.json",
     }  # fmt: skip
     assert not list(trained.folder.parent.glob(".*"))
     verify_run(trained.folder)

@@ -14,6 +14,9 @@ from models.commands import VERBS
 from models.commands.train import _arguments as train_arguments
 
 ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = (
+    "README.md", "CONTRIBUTING.md", "models/emotion/README.md", "models/clownfish/README.md",
+)  # fmt: skip
 TREE = ("run.py", "setup.cfg", "models", "datasets", "training", "tests")
 
 
@@ -24,7 +27,7 @@ def blocks(document, language):
 
 def commands():
     """Every `python run.py ...` of the documents, as words after run.py."""
-    for document in ("README.md", "CONTRIBUTING.md", "models/emotion/README.md"):
+    for document in DOCUMENTS:
         for block in blocks(document, "bash"):
             for line in block.splitlines():
                 for command in line.split("&&"):
@@ -69,7 +72,7 @@ def test_the_two_commands_stand_first():
 
 
 def test_links_lead_somewhere():
-    for document in ("README.md", "CONTRIBUTING.md", "models/emotion/README.md"):
+    for document in DOCUMENTS:
         text = (ROOT / document).read_text()
         for target in re.findall(r"\]\((?!http)([^)#]+)", text):
             assert (ROOT / document).parent.joinpath(target).exists(), (document, target)
@@ -96,7 +99,7 @@ def test_the_example_of_contributing_passes_the_contract(tmp_path):
         '\n    "stripes": "datasets.synthetic.stripes",',
     )
     insert(tmp_path / "datasets" / "__init__.py", "SYNTHETIC = (", '"stripes", ')
-    words = ["-m", "pytest", "-q", "tests/test_contract.py", "-k", "StripesNN"]
+    words = ["-m", "pytest", "-q", "-n", "0", "tests/test_contract.py", "-k", "StripesNN"]
     done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
     assert int(re.search(r"(\d+) passed", done.stdout).group(1)) >= 20

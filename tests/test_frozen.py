@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from datasets.pipelines import judging_pipeline, training_pipeline
+from datasets.pipelines import judging_pipeline, training_pipeline, view_pipeline
 from training.frozen import split_at_frozen
 from training.phases import Phase, Pipelines, set_trainable, train_phases
 
-PIPELINES = Pipelines(training_pipeline, judging_pipeline)
+PIPELINES = Pipelines(training_pipeline, judging_pipeline, view_pipeline)
 RNG = np.random.default_rng(0)
 DATA = {
     "left": RNG.normal(size=(96, 6)).astype(np.float32),
@@ -64,7 +64,7 @@ def test_training_on_stored_outputs_gives_the_weights_of_the_whole_network(
         phase = Phase("fusion", 5, 16, keras.optimizers.Adam(0.01), trainable=names)
         folder.mkdir()
         train_phases(
-            network, (phase,), (DATA, TARGETS), (DATA, TARGETS), PIPELINES,
+            network, (phase,), (DATA, TARGETS), (DATA, TARGETS), PIPELINES, dict,
             seed=3, folder=folder, title="test",
         )  # fmt: skip
         return network
@@ -181,7 +181,7 @@ def test_two_phases_go_on_after_an_interruption(tmp_path, monkeypatch, stopped_i
         )
         folder.mkdir(exist_ok=True)
         train_phases(
-            network, phases, (DATA, TARGETS), (DATA, TARGETS), PIPELINES,
+            network, phases, (DATA, TARGETS), (DATA, TARGETS), PIPELINES, dict,
             seed=3, folder=folder, title="test",
         )  # fmt: skip
         return network
@@ -202,7 +202,7 @@ def test_a_training_stopped_before_its_first_checkpoint_begins_again(tmp_path):
     phase = Phase("whole", 3, 16, keras.optimizers.Adam(0.01))
     (tmp_path / "history.csv").write_text("phase,epoch,loss\nwhole,1,9.0\nwhole,2,8.0\n")
     train_phases(
-        network, (phase,), (DATA, TARGETS), (DATA, TARGETS), PIPELINES,
+        network, (phase,), (DATA, TARGETS), (DATA, TARGETS), PIPELINES, dict,
         seed=3, folder=tmp_path, title="test",
     )  # fmt: skip
     assert pd.read_csv(tmp_path / "history.csv")["epoch"].tolist() == [1, 2, 3]

@@ -12,7 +12,9 @@ from PIL import Image
 
 from datasets.errors import InputError
 from datasets.files import FileTree
-from datasets.own_data import load, read_class_folders
+from datasets.images import shrink
+from datasets.own_data import face_points, load, read_class_folders
+from datasets.pictures import Pictures
 
 RNG = np.random.default_rng(0)
 
@@ -145,13 +147,95 @@ def test_links_and_ways_out_of_an_archive_are_passed_over(folder):
     assert len(read_class_folders(path).paths) == 6
 
 
-def test_the_table_holds_grey_pictures_of_one_size(folder):
-    write_picture(folder / "oak" / "colour.jpg", (30, 20, 3))
+def test_the_table_holds_pictures_of_their_own_size_and_colour(folder):
+    write_picture(folder / "oak" / "colour.png", (30, 20, 3))
     table = load(folder)
     assert table.labels == ("elm", "oak")
-    assert table.modalities["image"].shape == (7, 48, 48, 1)
+    pictures = table.modalities["image"]
+    assert isinstance(pictures, Pictures)
+    assert [picture.shape for picture in pictures] == [(12, 10, 1)] * 5 + [(30, 20, 3), (12, 10, 1)]
+    for key, picture in zip(table.frame["key"], pictures, strict=True):
+        found = np.array(Image.open(folder / key))
+        assert np.array_equal(picture.reshape(found.shape), found)
     assert table.targets.tolist() == [0, 0, 0, 1, 1, 1, 1]
     assert table.frame["key"].is_unique
+    cut = table.take(np.array([5, 0]))
+    assert [picture.shape for picture in cut.modalities["image"]] == [(30, 20, 3), (12, 10, 1)]
+
+
+def test_a_large_photograph_is_stored_smaller_and_known_by_its_own_pixels(folder, monkeypatch):
+    write_picture(folder / "oak" / "large.png", (60, 90, 3))
+    before = read_class_folders(folder)
+    monkeypatch.setattr("datasets.own_data.shrink", lambda image: shrink(image, 20))
+    after = read_class_folders(folder)
+    row = after.paths.index("oak/large.png")
+    assert before.images[row].shape == (60, 90, 3)
+    assert after.images[row].shape == (20, 30, 3)
+    assert after.digests == before.digests
+
+
+def save(path, picture, kind=None, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, kind, **options)
+
+
+def test_photographs_of_every_kind_are_read(folder):
+    colours = Image.fromarray(RNG.integers(0, 256, (16, 24, 3), np.uint8))
+    turned = Image.Exif()
+    turned[0x0112] = 8
+    save(folder / "kinds" / "a.gif", colours)
+    save(folder / "kinds" / "b.jpg", colours.convert("CMYK"))
+    save(folder / "kinds" / "c.png", Image.fromarray(RNG.integers(0, 65536, (16, 24), np.uint16)))
+    save(folder / "kinds" / "d.jpg", colours, exif=turned)
+    save(folder / "kinds" / "e.webp", colours.convert("RGBA"))
+    table = load(folder)
+    rows = np.flatnonzero(table.frame["label"] == "kinds")
+    found = [picture.shape for picture in table.modalities["image"][rows]]
+    assert found == [(16, 24, 3), (16, 24, 3), (16, 24, 1), (24, 16, 3), (16, 24, 3)]
+    assert table.unreadable == ()
+
+
+@pytest.mark.parametrize(
+    ("picture", "reason"),
+    [
+        (Image.new("RGB", (1, 1)), r"is too small \(1x1 pixels"),
+        (Image.new("RGB", (40, 40)), "has more than 0 million pixels"),
+    ],
+)
+def test_a_picture_of_an_impossible_size_is_named_with_the_reason(
+    folder, monkeypatch, picture, reason
+):
+    monkeypatch.setattr("datasets.images.MAX_PIXELS", 1000)
+    save(folder / "elm" / "0.png", picture)
+    with pytest.raises(InputError, match=f"1 of 7 .* the first, elm/0.png, {reason}") as caught:
+        load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_half_a_photograph_is_named_with_the_reason(folder):
+    path = folder / "elm" / "0.jpg"
+    write_picture(path, (64, 64, 3))
+    path.write_bytes(path.read_bytes()[:-900])
+    with pytest.raises(InputError, match="the first, elm/0.jpg, is damaged") as caught:
+        load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_landmarks_are_those_of_a_face_of_48_pixels_whatever_the_photographs_size():
+    def points(images, digests):
+        return np.array([[[image.shape[1], image.shape[0]]] * 68 for image in images], np.float32)
+
+    images = [np.zeros((100, 50, 3), np.uint8), np.zeros((48, 96, 1), np.uint8)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("datasets.landmarks.extract_landmarks", points)
+        patch.setattr("datasets.landmarks.landmark_quality", lambda *columns: np.ones(2))
+        assert face_points(images, ["a", "b"], ("image",)) == ({}, {})
+        arrays, quality = face_points(images, ["a", "b"], ("image", "landmarks"))
+        assert (arrays["landmarks"] == 48).all()
+        assert arrays["landmarks"].shape == (2, 68, 2)
+        assert quality == {}
+        _, quality = face_points(images, ["a", "b"], ("landmarks", "landmark_quality"))
+        assert quality["landmarks"].tolist() == [1, 1]
 
 
 def test_one_unreadable_picture_in_a_hundred_is_skipped_with_a_line(folder):

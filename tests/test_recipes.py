@@ -1,18 +1,61 @@
 """Recipes: every one runs, takes runs that are there, and states what it found."""
 
 import json
+import shutil
+from dataclasses import replace
 
+import keras
+import numpy as np
 import pytest
 
 import run
-from datasets.synthetic import faces
-from training.recipes import recipe_names
+from datasets.synthetic import faces, reef
+from models import artefact
+from models.backbones import Backbone, build_backbone
+from models.clownfish import findings, net96, transfer_cnn
+from training.recipes import clownfish_tables, recipe_names
 from training.statistics import mean_over_runs
+
+TABLES = "clownfish_tables"
+SMALLER = {TABLES: ["--set", "TransferCNN.image-size=32"]}
+
+
+def small_backbone(name, weights, height, width):
+    """A convolution in the place of a random ResNet18; anything else as it is."""
+    if (name, weights) != ("resnet18", "none"):
+        return build_backbone(name, weights, height, width)
+    pixels = keras.Input((height, width, 3))
+    feature_map = keras.layers.Conv2D(6, 5, 4, activation="relu")(pixels)
+    network = keras.Model(pixels, feature_map, name="resnet18")
+    return Backbone(name, network, lambda image: image / 255, weights)
 
 
 @pytest.fixture(scope="module")
-def small_faces():
-    return faces.load(200)
+def tiny():
+    """Small stand-ins for the demonstration sets: module -> table."""
+    return {faces: faces.load(200), reef: reef.load(130)}
+
+
+@pytest.fixture(autouse=True)
+def reads(tiny, monkeypatch):
+    """Small data and networks, no report, no SavedModel; and every reading of a data set."""
+    found = []
+
+    def reader(module, table):
+        def load():
+            found.append(module)
+            return table
+
+        return load
+
+    for module, table in tiny.items():
+        monkeypatch.setattr(module, "load", reader(module, table))
+    monkeypatch.setattr(net96, "CONVOLUTIONS", ((4, 5), (4, 3), (4, 3)))
+    monkeypatch.setattr(net96, "DENSE", (12, 8))
+    monkeypatch.setattr(transfer_cnn, "build_backbone", small_backbone)
+    monkeypatch.setattr(artefact, "write_report", lambda *_: None)
+    monkeypatch.setattr(artefact, "_write_savedmodel", lambda *_: None)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +63,33 @@ def out(tmp_path_factory):
     return tmp_path_factory.mktemp("runs")
 
 
+def quick(name, out):
+    return run.main(
+        ["recipe", name, "--quick", "--json", "--out", str(out), *SMALLER.get(name, [])]
+    )
+
+
+def answer_of(name, out, capsys):
+    assert quick(name, out) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def confusion_of(out, model, row):
+    folder = out / model / f"recipe-{row}-quick-demonstration-seed0"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    return np.array(metrics["validation"]["confusion"])
+
+
 @pytest.mark.parametrize("name", recipe_names())
-def test_a_recipe_runs_from_data_to_table(name, small_faces, out, monkeypatch, capsys):
-    monkeypatch.setattr(faces, "load", lambda: small_faces)
-    assert run.main(["recipe", name, "--quick", "--json", "--out", str(out)]) == 0
-    answer = json.loads(capsys.readouterr().out)
+def test_a_recipe_runs_from_data_to_table(name, out, reads, capsys):
+    answer = answer_of(name, out, capsys)
+    if name == TABLES:
+        assert reads == [reef, reef]  # once for all rows, once for the findings
     assert "Menagerie" in answer["provenance"]
+    assert answer["left_out"] == []
     for row in answer["rows"]:
-        for part in ("validation", "test"):
+        assert row["n"] > 0
+        for part in ("validation", row["judged"]):
             (value,) = row[part]["values"]
             assert row[part]["mean"] == value
             assert row[part]["low"] is None
@@ -38,18 +100,16 @@ def test_a_recipe_runs_from_data_to_table(name, small_faces, out, monkeypatch, c
         assert f"| {row['name']} |" in page
 
 
-def test_a_row_that_recipes_share_is_trained_once(small_faces, out, monkeypatch, capsys):
-    monkeypatch.setattr(faces, "load", lambda: small_faces)
+def test_a_row_that_recipes_share_is_trained_once(out, capsys):
     before = {path: path.stat().st_mtime for path in out.rglob("metadata.json")}
-    for name in ("emotion_table2", "emotion_fusion"):
-        assert run.main(["recipe", name, "--quick", "--json", "--out", str(out)]) == 0
+    for name in ("emotion_table2", "emotion_fusion", TABLES):
+        assert quick(name, out) == 0
+    assert before
     assert {path: path.stat().st_mtime for path in out.rglob("metadata.json")} == before
 
 
-def test_table_2_states_all_six_requirements(small_faces, out, monkeypatch, capsys):
-    monkeypatch.setattr(faces, "load", lambda: small_faces)
-    assert run.main(["recipe", "emotion_table2", "--quick", "--json", "--out", str(out)]) == 0
-    lines = json.loads(capsys.readouterr().out)["findings"]
+def test_table_2_states_all_six_requirements(out, capsys):
+    lines = answer_of("emotion_table2", out, capsys)["findings"]
     assert [line[:2] for line in lines[2:]] == ["1.", "2.", "3.", "4.", "5.", "6."]
     metrics = json.loads(
         (out / "NN1" / "recipe-nn1-quick-demonstration-seed0" / "metrics.json").read_text()
@@ -63,3 +123,144 @@ def test_a_mean_over_three_runs_has_students_interval():
     assert mean.mean == 2.0
     assert mean.high - mean.mean == pytest.approx(4.302653 / 3**0.5, rel=1e-5)
     assert mean_over_runs([5.0]).low is None
+
+
+# --- the clownfish tables: rows of their own species from one table
+
+
+def test_the_papers_counts_agree_with_one_another():
+    rows = {row.name: row for row in clownfish_tables.RECIPE.rows}
+    assert list(rows) == ["RI2", "TL2", "RI4", "TL4", "TL4.2"]
+    for data, names in findings.COUNTS.items():
+        pictures = [validation for _, validation in findings.PAPER_COUNTS[data].values()]
+        for name in names:
+            right = findings.PAPER_RIGHT[name]
+            assert rows[name].paper["validation"] == (sum(right), sum(pictures))
+            assert all(one <= n for one, n in zip(right, pictures, strict=True))
+    matrix = np.array(findings.PAPER_CONFUSION)
+    assert tuple(matrix.diagonal()) == findings.PAPER_RIGHT["TL4"]
+    assert matrix.sum(axis=1).tolist() == [59, 25, 23, 16]
+    assert {name: row.options["epochs"] for name, row in rows.items()} == {
+        "RI2": 50, "TL2": 30, "RI4": 50, "TL4": 25, "TL4.2": 50,
+    }  # fmt: skip
+
+
+def test_rows_of_one_table_choose_their_own_classes(out, capsys):
+    answer_of(TABLES, out, capsys)
+    for row, model, classes in (
+        ("ri2", "Net96", 2), ("tl2", "TransferCNN", 2), ("ri4", "Net96", 4),
+        ("tl4", "TransferCNN", 4), ("tl4-2", "TransferCNN", 5),
+    ):  # fmt: skip
+        assert confusion_of(out, model, row).shape == (classes, classes)
+        config = out / model / f"recipe-{row}-quick-demonstration-seed0" / "config.json"
+        stored = json.loads(config.read_text())
+        assert stored["preset"] == "paper"
+        assert stored["epochs"] == 2
+
+
+def test_tables_1_to_5_stand_beside_the_papers(out, capsys):
+    answer = answer_of(TABLES, out, capsys)
+    lines, n = answer["findings"], {row["name"]: row["n"] for row in answer["rows"]}
+    two, four = confusion_of(out, "TransferCNN", "tl2"), confusion_of(out, "TransferCNN", "tl4")
+    five = confusion_of(out, "TransferCNN", "tl4-2")
+    assert n == {"RI2": two.sum(), "TL2": two.sum(), "RI4": four.sum(), "TL4": four.sum(),
+                 "TL4.2": five.sum()}  # fmt: skip
+    for row in answer["rows"]:
+        assert row["judged"] == "validation"
+        assert row["test"] is None
+
+    counts = [line for line in lines if line.startswith(("| two species", "| four"))]
+    assert len(counts) == (2 + 1) + (4 + 1) + (5 + 1)
+    assert counts[0].startswith("| two species | clarkii |")
+    assert counts[0].endswith(f"| 380 | {two[0].sum()} | 59 |")
+    assert counts[2].endswith(f"| 608 | {two.sum()} | 84 |")
+    assert counts[-2].endswith(f"| 312 | {five[4].sum()} | 78 |")
+    assert counts[-1].endswith(f"| 1125 | {five.sum()} | 201 |")
+
+    assert f"| TL2 | perideraion | {two[1, 1]}/{two[1].sum()} | 24/25 |" in lines
+    assert f"| TL4 | all | {np.trace(four)}/{four.sum()} | 110/123 |" in lines
+    assert f"| TL4.2 | other | {five[4, 4]}/{five[4].sum()} | 44/78 |" in lines
+    row = next(line for line in lines if line.startswith("| ocellaris |"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:] == [
+        f"{ours}, paper {theirs}" for ours, theirs in zip(four[2], (2, 2, 16, 3), strict=True)
+    ]
+
+
+def test_shared_mistakes_are_those_of_both_networks(out, capsys):
+    lines = answer_of(TABLES, out, capsys)["findings"]
+    line = next(line for line in lines if line.startswith("- seed 0: "))
+    wrong = {}
+    for model, row in (("Net96", "ri2"), ("TransferCNN", "tl2")):
+        matrix = confusion_of(out, model, row)
+        wrong[row] = matrix.sum() - np.trace(matrix)
+    shared = int(line.removeprefix("- seed 0: ").split(" of ")[0])
+    assert f"- seed 0: {shared} of {wrong['tl2']}; RI2 errs on {wrong['ri2']} of " in line
+    assert shared >= wrong["tl2"] + wrong["ri2"] - matrix.sum()
+    named = line.partition("; both on ")[2].split(", ") if shared else []
+    split = json.loads(
+        (out / "Net96" / "recipe-ri2-quick-demonstration-seed0" / "split.json").read_text()
+    )
+    assert len(named) == shared
+    assert set(named) <= set(split["validation"]["keys"])
+
+
+def test_rows_that_the_data_do_not_allow_are_named(tmp_path, out, tiny, capsys, monkeypatch):
+    table, labels = tiny[reef], ("clarkii", "perideraion")
+    answer_of(TABLES, out, capsys)
+    rows = np.flatnonzero(table.frame["label"].isin(labels))
+    monkeypatch.setattr(reef, "load", lambda: replace(table.take(rows), labels=labels))
+    for model, row in (("Net96", "ri2"), ("TransferCNN", "tl2")):
+        name = f"{model}/recipe-{row}-quick-demonstration-seed0"
+        shutil.copytree(out / name, tmp_path / name)
+    answer = answer_of(TABLES, tmp_path, capsys)
+    assert [row["name"] for row in answer["rows"]] == ["RI2", "TL2"]
+    assert answer["left_out"] == [
+        "RI4 is left out: it needs 4 classes, reef has 2.",
+        "TL4 is left out: it needs 4 classes, reef has 2.",
+        "TL4.2 is left out: it needs 5 classes, reef has 2.",
+    ]
+    page = (tmp_path / "recipes" / f"{TABLES}-quick-demonstration" / "README.md").read_text()
+    for line in answer["left_out"]:
+        assert line in page
+    assert "| network | validation | paper |\n" in page
+    assert "Not as in the recipe: `TransferCNN.image-size=32`." in page
+    assert "85.7 (72/84)" in page
+
+
+@pytest.mark.parametrize(
+    ("setting", "parts"),
+    [
+        ("TransferCNN.weight=x", ["no option 'weight'", "did you mean weights?"]),
+        ("NN1.epochs=3", ["no row is a NN1", "Net96, TransferCNN"]),
+        ("Net96.weights=x", ["Net96", "no option 'weights'"]),
+        ("epochs", ["OPTION=VALUE"]),
+        ("epochs=", ["OPTION=VALUE"]),
+        ("=3", ["OPTION=VALUE"]),
+        ("epochs=three", ["--epochs", "three"]),
+        ("epochs=0", ["--epochs 0", "at least 1"]),
+        ("other=perhaps", ["other=perhaps", "yes or no"]),
+        ("data_dir=x", ["say it by --data-dir"]),
+        ("seed=1", ["say it by --seeds"]),
+        ("TransferCNN.weights=/no/such/file.h5", ["/no/such/file.h5"]),
+        ("backbone=resnet19", ["resnet19", "resnet18"]),
+    ],
+)
+def test_a_wrong_setting_is_one_line_before_any_data_are_read(
+    setting, parts, tmp_path, reads, capsys
+):
+    words = ["recipe", TABLES, "--quick", "--set", setting, "--out", str(tmp_path)]
+    assert run.main(words) == 2
+    captured = capsys.readouterr()
+    (line,) = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    for part in parts:
+        assert part in line
+    assert captured.out == ""
+    assert reads == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_runs_of_other_settings_are_not_taken(out, capsys):
+    words = ["recipe", TABLES, "--quick", "--out", str(out), "--set", "batch_size=8"]
+    assert run.main([*words, *SMALLER[TABLES]]) == 2
+    assert "was trained with other options" in capsys.readouterr().err

@@ -4,7 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datasets.base import SPLITS, Table, given_split, shuffled_split, split_table
+from datasets.base import (
+    SPLITS,
+    Splits,
+    Table,
+    given_split,
+    holdout_split,
+    shuffled_split,
+    split_table,
+    stratified_split,
+)
 from datasets.errors import InputError
 
 
@@ -82,7 +91,7 @@ def test_a_lone_judged_part_is_the_test_part(judged):
 
 
 def test_without_parts_the_official_rule_is_refused():
-    with pytest.raises(InputError, match="--split-rule paper"):
+    with pytest.raises(InputError, match="--split-rule shuffled or stratified or holdout"):
         given_split(make_table(30), seed=0)
 
 
@@ -92,7 +101,155 @@ def test_too_few_samples_are_refused():
 
 
 def test_a_class_without_a_training_sample_is_refused():
-    table = make_table(60, ["train"] * 30 + ["validation"] * 15 + ["test"] * 15)
-    table.frame.loc[table.frame["part"] == "train", "label"] = "c0"
+    table = make_table(60)
+    lone = shuffled_split(table, seed=0).test[0]
+    table.frame["label"] = ["c1" if row == lone else "c0" for row in range(60)]
+    table = Table("made", "made for a test", ("c0", "c1"), table.frame, table.modalities)
     with pytest.raises(InputError, match="no sample of class 'c1'"):
+        shuffled_split(table, seed=0)
+
+
+@pytest.mark.parametrize("judged", ["validation", "test"])
+def test_class_folders_that_differ_between_the_parts_are_refused(judged):
+    table = make_table(90, ["train"] * 60 + [judged] * 30)
+    table.frame.loc[table.frame["part"] == judged, "label"] = ["c0", "c1", "d2"] * 10
+    line = f"'c2' is in the train part and not in the {judged} part"
+    with pytest.raises(InputError, match=line) as caught:
+        split_table(table, "official", seed=0)
+    assert "\n" not in str(caught.value)
+    table.frame["label"] = table.frame["label"].replace("c2", "d2")
+    alike = table.relabelled(("c0", "c1", "d2"))
+    assert len(split_table(alike, "official", seed=0).test) == 30
+
+
+def test_a_class_that_only_the_judged_part_has_is_refused():
+    table = make_table(90, ["train"] * 60 + ["validation"] * 15 + ["test"] * 15)
+    table.frame.loc[80, "label"] = "a new one"
+    with pytest.raises(InputError, match="'a new one' is in the test part and not in the train"):
         given_split(table, seed=0)
+
+
+# --- the same share of each class
+
+
+def uneven_table(counts=(100, 50, 20), groups=None):
+    labels = [f"c{index}" for index, count in enumerate(counts) for _ in range(count)]
+    rows = len(labels)
+    frame = pd.DataFrame(
+        {
+            "key": [f"k{row}" for row in range(rows)],
+            "label": labels,
+            "part": "",
+            "digest": [f"d{row}" for row in range(rows)],
+        }
+    )
+    if groups is not None:
+        frame["group"] = groups
+    names = tuple(f"c{index}" for index in range(len(counts)))
+    return Table("made", "made for a test", names, frame, {"image": np.zeros((rows, 1))})
+
+
+def per_class(table, rows):
+    return np.bincount(table.targets[rows], minlength=len(table.labels)).tolist()
+
+
+def assert_whole(splits, table):
+    together = np.concatenate([splits[part] for part in SPLITS])
+    assert sorted(together) == list(range(len(table)))
+
+
+def test_every_class_gives_its_share_to_each_part():
+    table = uneven_table()
+    splits = stratified_split(table, seed=0)
+    assert per_class(table, splits.validation) == [10, 5, 2]
+    assert per_class(table, splits.test) == [10, 5, 2]
+    assert per_class(table, splits.train) == [80, 40, 16]
+    assert_whole(splits, table)
+    wide = stratified_split(table, seed=0, validation=0.3, test=0.2)
+    assert per_class(table, wide.validation) == [30, 15, 6]
+    assert per_class(table, wide.test) == [20, 10, 4]
+    assert_whole(wide, table)
+
+
+def test_the_least_class_gives_one_sample_to_each_part():
+    table = uneven_table((30, 3))
+    splits = stratified_split(table, seed=0)
+    for part in SPLITS:
+        assert per_class(table, splits[part])[1] == 1
+
+
+@pytest.mark.parametrize(("count", "rule"), [(1, "stratified"), (2, "stratified"), (1, "holdout")])
+def test_a_class_that_is_too_small_for_its_parts_is_named(count, rule):
+    with pytest.raises(InputError, match=f"class 'c1' has {count} different") as caught:
+        split_table(uneven_table((30, count)), rule, seed=0)
+    assert "\n" not in str(caught.value)
+    assert "--species" in str(caught.value)
+
+
+def test_two_samples_are_enough_where_there_is_no_test_part():
+    table = uneven_table((30, 2))
+    splits = split_table(table, "holdout", seed=0)
+    assert per_class(table, splits.train) == [27, 1]
+    assert per_class(table, splits.validation) == [3, 1]
+
+
+def test_no_group_is_split():
+    rng = np.random.default_rng(0)
+    groups = np.concatenate([rng.integers(0, 40, 100), rng.integers(40, 60, 50), range(60, 80)])
+    table = uneven_table(groups=[f"g{group}" for group in groups])
+    for seed in range(5):
+        splits = stratified_split(table, seed)
+        assert_whole(splits, table)
+        found = [set(groups[splits[part]]) for part in SPLITS]
+        assert not found[0] & found[1] and not found[0] & found[2] and not found[1] & found[2]
+        assert all(min(per_class(table, splits[part])) >= 1 for part in SPLITS)
+
+
+def test_a_group_of_two_classes_is_cut_once():
+    groups = [f"g{row}" for row in range(60)]
+    groups[30] = groups[0]  # one picture of each class, alike
+    table = uneven_table((30, 30), groups)
+    for seed in range(30):
+        splits = stratified_split(table, seed)
+        assert_whole(splits, table)
+        assert [set(np.isin([0, 30], splits[part])) for part in SPLITS].count({True}) == 1
+
+
+def test_a_class_of_one_group_is_refused():
+    table = uneven_table((30, 20), [*map(str, range(30)), *["alike"] * 20])
+    with pytest.raises(InputError, match="class 'c1' has 1 different"):
+        stratified_split(table, seed=0)
+
+
+def test_one_seed_gives_one_stratified_split_and_another_seed_another():
+    table = uneven_table()
+    one, same, other = (stratified_split(table, seed) for seed in (0, 0, 1))
+    for part in SPLITS:
+        assert np.array_equal(one[part], same[part])
+        assert not np.array_equal(one[part], other[part])
+
+
+def test_shares_may_be_given_class_by_class():
+    table = uneven_table()
+    splits = split_table(table, "stratified", 0, validation={"c1": 0.4})
+    assert per_class(table, splits.validation) == [10, 20, 2]
+    assert per_class(table, splits.test) == [10, 5, 2]
+    held = split_table(table, "holdout", 0, validation={"c1": 0.4, "c2": 0.2})
+    assert per_class(table, held.validation) == [10, 20, 4]
+
+
+def test_shares_that_leave_nothing_to_learn_from_are_refused():
+    with pytest.raises(InputError, match="no sample of class 'c1'"):
+        stratified_split(uneven_table((30, 3)), seed=0, validation={"c1": 0.9})
+
+
+def test_a_holdout_has_no_test_part():
+    table = uneven_table()
+    splits = holdout_split(table, seed=0)
+    assert splits.parts() == ("train", "validation")
+    assert splits.sizes() == {"train": 153, "validation": 17}
+    assert per_class(table, splits.validation) == [10, 5, 2]
+    assert len(splits.test) == 0
+    assert_whole(splits, table)
+    moved = Splits(splits.train, splits.test, splits.validation)
+    assert splits.fingerprint(table) != moved.fingerprint(table)

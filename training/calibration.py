@@ -36,7 +36,7 @@ class Calibration:
     def to_json(self) -> dict:
         return {
             "temperature": self.temperature,
-            "confidence": self.confidence.round(7).tolist(),
+            "confidence": self.confidence.tolist(),
             "correct": self.correct.astype(int).tolist(),
         }
 
@@ -52,14 +52,16 @@ class Calibration:
     def threshold(self, target: float) -> float | None:
         """The least confidence to answer at, for this share of right answers among those given.
 
-        The working point that answers most of the validation samples is taken. 0 if all may be
+        The working point that answers most of the validation samples is taken, half-way down to the
+        next sample, so that the last digits of a confidence decide nothing. 0 if all may be
         answered, None if no threshold reaches the target.
         """
         coverage, accuracy, thresholds = risk_coverage(self.confidence, self.correct)
         reached = np.flatnonzero(accuracy >= target)
         if not len(reached):
             return None
-        return 0.0 if coverage[reached[-1]] == 1 else float(thresholds[reached[-1]])
+        last = reached[-1]
+        return 0.0 if coverage[last] == 1 else float(thresholds[last : last + 2].mean())
 
 
 def calibrate(probabilities: np.ndarray, targets: np.ndarray) -> Calibration:
@@ -81,7 +83,8 @@ def calibrate(probabilities: np.ndarray, targets: np.ndarray) -> Calibration:
 
     found = minimize_scalar(cost, bounds=np.log([FINEST, COARSEST]), method="bounded")
     temperature = float(np.exp(found.x))
-    confidence = tempered(probabilities, temperature).max(axis=1)
+    # Rounded here, so that a run judges alike before and after it was written.
+    confidence = tempered(probabilities, temperature).max(axis=1).round(7)
     return Calibration(temperature, confidence, probabilities.argmax(axis=1) == targets)
 
 
@@ -126,7 +129,7 @@ def reliability(confidence, correct, bins: int = CALIBRATION_BINS) -> dict:
         "confidence": means(confidence),
         "accuracy": means(correct),
         "count": count,
-        "ece": expected_calibration_error(confidence, correct),
+        "ece": expected_calibration_error(confidence, correct, bins),
     }
 
 

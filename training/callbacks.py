@@ -142,11 +142,13 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         due = time.perf_counter() - self._last >= CHECKPOINT_SECONDS
-        if not due and epoch + 1 < self.epochs:
+        # A phase that stopped early has no epochs left to go on with.
+        done = self.epochs if self.model.stop_training else epoch + 1
+        if not due and done < self.epochs:
             return
-        weights = self.folder / f"checkpoint-{self.phase}-{epoch + 1}.weights.h5"
+        weights = self.folder / f"checkpoint-{self.phase}-{done}.weights.h5"
         self.model.save_weights(weights)
-        write_state(self.folder, {"phase": self.phase, "epoch": epoch + 1, "weights": weights.name})
+        write_state(self.folder, {"phase": self.phase, "epoch": done, "weights": weights.name})
         for old in self.folder.glob("checkpoint-*.weights.h5"):
             if old != weights:
                 old.unlink()

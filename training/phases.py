@@ -188,7 +188,7 @@ def set_trainable(
     for name in whole:
         network.get_layer(name)
     for layer in network.layers:
-        layer.trainable = names is None or layer.name in whole
+        _switch(layer, names is None or layer.name in whole)
     for name in set(names or ()) - whole:
         _unfreeze_inner(network, *name.split("/", 1))
     if batch_norm == "train":
@@ -204,9 +204,16 @@ def _unfreeze_inner(network, outer, name):
     if not inner.trainable:
         inner.trainable = True
         for layer in inner.layers:
-            layer.trainable = False
+            _switch(layer, False)
     layer = inner.get_layer(name)
-    layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+    _switch(layer, not isinstance(layer, keras.layers.BatchNormalization))
+
+
+def _switch(layer, trainable: bool):
+    # Keras passes over a layer that has the value already, and so over what lies inside it.
+    for part in layer._flatten_layers():
+        part.trainable = not trainable
+        part.trainable = trainable
 
 
 def _batch_norms(network):

@@ -30,6 +30,7 @@ DENSE = (2000, 200)
 class Net96Options(PhotographOptions):
     """Options of Net96."""
 
+    SYNTHETIC_DEFAULTS = PhotographOptions.SYNTHETIC_DEFAULTS | {"epochs": 25}
     PRESETS = {
         "paper": {
             "split_rule": "holdout",
@@ -42,21 +43,21 @@ class Net96Options(PhotographOptions):
             "other_validation": 0.2,
             "normalise": "paper",
             "dropout": 0.0,
-            "batch_norm": False,
+            "initial_weights": "pytorch",
         },
         "recommended": {
             "split_rule": "stratified",
-            "epochs": 100,
+            "epochs": 60,
             "batch_size": 32,
-            "learning_rate": 0.02,
+            "learning_rate": 0.01,
             "schedule": "cosine",
             "augmentation": "strong",
-            "patience": 40,
+            "patience": 20,
             "cap": "none",
             "other_validation": 0.1,
             "normalise": "train",
             "dropout": 0.5,
-            "batch_norm": True,
+            "initial_weights": "he",
         },
     }
 
@@ -64,8 +65,12 @@ class Net96Options(PhotographOptions):
         "pixel statistics: train, of the training pixels; paper, as the authors' code has them",
         choices=("train", "paper"),
     )
-    dropout: float | None = option("share of neurons left out", minimum=0.0, maximum=0.9)
-    batch_norm: bool | None = option("normalise by the batch after each convolution")
+    dropout: float | None = option(
+        "share of the dense neurons left out in training", minimum=0.0, maximum=0.9
+    )
+    initial_weights: str | None = option(
+        "pytorch: as PyTorch draws them; he: by He et al. 2015", choices=("pytorch", "he")
+    )
 
 
 class Net96(NNModel):
@@ -115,7 +120,9 @@ class Net96(NNModel):
                 name="training",
                 epochs=options.epochs,
                 batch_size=options.batch_size,
-                optimizer=keras.optimizers.SGD(options.learning_rate, momentum=0.9),
+                optimizer=keras.optimizers.SGD(
+                    options.learning_rate, momentum=0.9, nesterov=options.preset == "recommended"
+                ),
                 callbacks=schedule(options, options.learning_rate, options.epochs),
                 augment=augmentation(options, self.inputs[0]),
                 keep_best="val_accuracy" if options.preset == "paper" else "val_loss",
@@ -123,26 +130,18 @@ class Net96(NNModel):
         )
 
     def _convolution(self, pixels, filters, kernel, name):
-        fan_in = kernel * kernel * pixels.shape[-1]
-        bias = not self.options.batch_norm
-        pixels = layers.Conv2D(filters, kernel, use_bias=bias, name=name, **self._start(fan_in))(
-            pixels
-        )
-        if self.options.batch_norm:
-            pixels = layers.BatchNormalization(name=f"{name}_norm")(pixels)
-        pixels = layers.ReLU(name=f"{name}_relu")(pixels)
+        start = self._start(kernel * kernel * pixels.shape[-1])
+        pixels = layers.Conv2D(filters, kernel, activation="relu", name=name, **start)(pixels)
         return layers.MaxPooling2D(3, 2, name=f"{name}_maximum")(pixels)
 
     def _dense(self, hidden, width, name):
-        hidden = layers.Dense(width, activation="relu", name=name, **self._start(hidden.shape[-1]))(
-            hidden
-        )
+        start = self._start(hidden.shape[-1])
+        hidden = layers.Dense(width, activation="relu", name=name, **start)(hidden)
         if self.options.dropout:
             hidden = layers.Dropout(self.options.dropout, name=f"{name}_dropout")(hidden)
         return hidden
 
     def _start(self, fan_in: int) -> dict:
-        """PyTorch's initial weights for the paper's preset; He's for a network with a norm."""
-        if self.options.batch_norm:
+        if self.options.initial_weights == "he":
             return {"kernel_initializer": "he_normal"}
         return torch_start(fan_in)

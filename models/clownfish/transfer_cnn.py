@@ -35,7 +35,7 @@ class TransferCNNOptions(PhotographOptions):
         "backbone": "resnet18",
         "weights": "none",
         "image_size": 96,
-        "epochs": 20,
+        "epochs": 15,
     }
     REAL_DEFAULTS = {"weights": "imagenet"}
     PRESETS = {
@@ -58,7 +58,7 @@ class TransferCNNOptions(PhotographOptions):
         },
         "recommended": {
             "split_rule": "stratified",
-            "epochs": 60,
+            "epochs": 30,
             "batch_size": 32,
             "learning_rate": 1e-3,
             "schedule": "cosine",
@@ -73,7 +73,8 @@ class TransferCNNOptions(PhotographOptions):
             "pooling": "average+maximum",
             "batch_norm": "inference",
             "dropout": 0.5,
-            "fine_tune_epochs": 0,
+            "unfreeze": "0.25",
+            "fine_tune_epochs": 12,
         },
     }
 
@@ -105,10 +106,11 @@ class TransferCNNOptions(PhotographOptions):
     )
     dropout: float | None = option("share of features left out", minimum=0.0, maximum=0.9)
     unfreeze: str | None = option(
-        "groups of layers, separated by commas, that train in a second phase: their names begin so"
+        "what trains in a second phase: a share of the backbone's layers, counted from its end, or "
+        "groups of them, separated by commas, whose names begin so"
     )
     fine_tune_epochs: int | None = option("epochs of the second phase", minimum=0)
-    fine_tune_rate: float = option("learning rate of the second phase", 1e-4, above=0.0)
+    fine_tune_rate: float = option("learning rate of the second phase", 3e-4, above=0.0)
 
 
 class TransferCNN(NNModel):
@@ -131,28 +133,30 @@ class TransferCNN(NNModel):
     def backbone(self) -> Backbone:
         """The pretrained network; its weights are found, or missed, before any data are read."""
         side, options = self.options.image_size, self.options
+        self.seed_weights()  # it is built before the data are read, and may be random
         backbone = build_backbone(options.backbone, options.weights, side, side)
         if options.unfreeze:
-            layers_of(backbone.network, self._groups())
+            _layers_to_train(backbone.network, options.unfreeze)
+            if not (options.fine_tune_epochs or self._is_random):
+                raise InputError("--unfreeze needs --fine-tune-epochs: how long the groups train")
         elif options.fine_tune_epochs:
             raise InputError(
-                "--fine-tune-epochs needs --unfreeze: name groups of layers, such as "
-                f"{', '.join(unfreezable(backbone)[-3:])}"
+                "--fine-tune-epochs needs --unfreeze: a share of the layers, such as 0.25, or "
+                f"groups of them, such as {', '.join(unfreezable(backbone)[-3:])}"
             )
+        kept = "all of it trains" if self._is_random else "frozen"
+        self.notes.append(f"Backbone {backbone.name}, weights {backbone.weights}, {kept}.")
         return backbone
 
     def loadData(self):
         if not self.is_loaded:
-            self.seed_weights()
-            kept = "all of it trains" if self._is_random else "frozen"
-            self.notes.append(
-                f"Backbone {self.backbone.name}, weights {self.backbone.weights}, {kept}."
-            )
+            _ = self.backbone
         self.split_table(load_photographs(self.options))
 
     def createArchitecture(self):
         options, classes = self.options, len(self.table.labels)
         backbone = self.backbone.network
+        self.seed_weights()  # whether the backbone was built just now or before the data were read
 
         image = keras.Input(self.inputs[0].fitted_shape, name="image")
         width = backbone.output.shape[-1]
@@ -181,6 +185,8 @@ class TransferCNN(NNModel):
         optimizer = (
             keras.optimizers.SGD(rate, momentum=0.9) if paper else keras.optimizers.AdamW(rate)
         )
+        if options.views and not self._is_random:
+            self.notes.append(f"Head trained on {options.views} stored views of each picture.")
         head = Phase(
             name="head",
             epochs=epochs,
@@ -190,11 +196,12 @@ class TransferCNN(NNModel):
             views=None if self._is_random else options.views,
             **shared,
         )
-        self.phases = (head,) if not options.fine_tune_epochs else (head, self._fine_tuning(shared))
+        tuned = options.fine_tune_epochs and not self._is_random
+        self.phases = (head, self._fine_tuning(shared)) if tuned else (head,)
 
     def _fine_tuning(self, shared: dict) -> Phase:
         options, backbone = self.options, self.backbone.network
-        chosen = [layer.name for layer in layers_of(backbone, self._groups())]
+        chosen = [layer.name for layer in _layers_to_train(backbone, options.unfreeze)]
         return Phase(
             name="fine-tuning",
             epochs=options.fine_tune_epochs,
@@ -208,9 +215,6 @@ class TransferCNN(NNModel):
     def _is_random(self) -> bool:
         """Whether the backbone knows nothing yet, so that there is nothing to freeze."""
         return self.options.weights == "none"
-
-    def _groups(self) -> list[str]:
-        return [name.strip() for name in self.options.unfreeze.split(",") if name.strip()]
 
     def _pixels(self, image):
         if self.options.normalise == "backbone":
@@ -228,3 +232,19 @@ class TransferCNN(NNModel):
             return average
         maximum = layers.GlobalMaxPooling2D(name="maximum")(feature_map)
         return layers.Concatenate(name="features")([average, maximum])
+
+
+def _layers_to_train(network: keras.Model, what: str) -> list[keras.layers.Layer]:
+    """Layers of a backbone: a share of those with weights, from the end, or groups by name.
+
+    Raises:
+        InputError: a share that is none, or a group that no layer belongs to.
+    """
+    try:
+        share = float(what)
+    except ValueError:
+        return layers_of(network, [name.strip() for name in what.split(",") if name.strip()])
+    if not 0 < share <= 1:
+        raise InputError(f"--unfreeze {what}: a share above 0 and up to 1, or names of groups")
+    weighted = [layer for layer in network.layers if layer.weights]
+    return weighted[-max(1, round(share * len(weighted))) :]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import logging
+import typing
 from importlib import import_module
 from pathlib import Path
 
@@ -12,12 +15,14 @@ from datasets.errors import InputError
 from models import model_class
 from models.artefact import read_history, write_json
 from models.commands.parser import Parser, print_json, user_path
+from models.options import flag
 from models.runs import draft_folder, read_json
 from training.recipes import Recipe, Row, recipe_names
 from training.reports import plot_comparison
 from training.statistics import mean_over_runs
 
 PARTS = ("validation", "test")
+OWN_FLAGS = {"data_dir": "--data-dir", "data": "--data-dir", "seed": "--seeds"}
 
 log = logging.getLogger("menagerie")
 
@@ -30,31 +35,42 @@ def run(words: list[str]) -> int:
     )
     parser.add_argument("--quick", action="store_true", help="one seed, few epochs")
     parser.add_argument("--seeds", help="comma-separated, instead of the recipe's own")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="[MODEL.]OPTION=VALUE",
+        help="another value of an option, in all rows that have it or in those of a model, such as "
+        "TransferCNN.weights=FILE; may be repeated",
+    )
     parser.add_out()
     parser.add_json()
     arguments = parser.parse(words, "recipe")
     recipe = _recipe(arguments.name)
     seeds = _seeds(arguments, recipe)
     trained = _RecipeRuns(recipe, arguments)
-    runs = {row.name: {} for row in recipe.rows}
+    trained.check(seeds[0])
+    runs = {}
     for seed in seeds:
         for row in recipe.rows:
-            runs[row.name][seed] = trained.folder_of(row, seed)
-    table = _table(recipe, runs)
+            folder = trained.folder_of(row, seed)
+            if folder:
+                runs.setdefault(row.name, {})[seed] = folder
+    if not runs:
+        raise InputError(f"nothing of {arguments.name} can be trained on these data")
     module, function = recipe.findings.split(":")
-    lines = getattr(import_module(module), function)(runs)
+    page = {
+        "recipe": arguments.name,
+        "provenance": _provenance(runs),
+        "set": arguments.set,
+        "left_out": list(trained.left_out.values()),
+        "rows": _table(recipe, runs),
+        "findings": getattr(import_module(module), function)(runs),
+    }
     folder = arguments.out / "recipes" / (arguments.name + trained.kind)
-    _write(folder, recipe, runs, table, lines, trained.provenance())
+    _write(folder, recipe, runs, page)
     if arguments.json:
-        print_json(
-            {
-                "recipe": arguments.name,
-                "provenance": trained.provenance(),
-                "rows": table,
-                "findings": lines,
-                "folder": str(folder),
-            }
-        )
+        print_json(page | {"folder": str(folder)})
     else:
         print((folder / "README.md").read_text())
     return 0
@@ -76,29 +92,86 @@ def _seeds(arguments, recipe: Recipe) -> tuple[int, ...]:
         raise InputError(f"--seeds {arguments.seeds}: numbers separated by commas") from None
 
 
+def _settings(texts: list[str], recipe: Recipe) -> dict[str, dict]:
+    """What --set says: model -> option -> value.
+
+    Raises:
+        InputError: no row has that option, or the value cannot be read.
+    """
+    models = list(dict.fromkeys(row.model for row in recipe.rows))
+    settings = {model: {} for model in models}
+    for text in texts:
+        name, _, value = text.partition("=")
+        model, _, option = name.strip().rpartition(".")
+        option = option.replace("-", "_")
+        if not option or not value:
+            raise InputError(f"--set {text}: expected OPTION=VALUE or MODEL.OPTION=VALUE")
+        if model and model not in models:
+            raise InputError(f"--set {text}: no row is a {model}; there are {', '.join(models)}")
+        if option in OWN_FLAGS:
+            raise InputError(f"--set {text}: say it by {OWN_FLAGS[option]}")
+        asked = [model] if model else models
+        having = [one for one in asked if option in _option_names(one)]
+        if not having:
+            known = sorted({name for one in asked for name in _option_names(one)} - set(OWN_FLAGS))
+            near = difflib.get_close_matches(option, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise InputError(f"--set {text}: {' and '.join(asked)}: no option '{option}'; {hint}")
+        for one in having:
+            settings[one][option] = _value(model_class(one).Options, option, value, text)
+    return settings
+
+
+def _option_names(model: str) -> list[str]:
+    return [field.name for field in dataclasses.fields(model_class(model).Options)]
+
+
+def _value(options, name: str, value: str, text: str):
+    """A value as the flag of that option would read it; yes or no for a switch."""
+    kind = typing.get_type_hints(options)[name]
+    if bool in (kind, *typing.get_args(kind)):
+        if value not in ("yes", "no"):
+            raise InputError(f"--set {text}: yes or no is needed")
+        return value == "yes"
+    parser = Parser("recipe", "")
+    options.add_flags(parser)
+    return getattr(parser.parse([f"{flag(name)}={value}"], "recipe"), name)
+
+
+class _TooFewClassesError(Exception):
+    """The data have fewer classes than a row needs."""
+
+
 class _RecipeRuns:
-    """Trains rows, or takes the runs that an earlier call has left; reads a row's data once."""
+    """Trains rows, or takes the runs that an earlier call has left; reads data once.
+
+    Attributes:
+        left_out: name of a row that these data do not allow -> one line that says why.
+    """
 
     def __init__(self, recipe, arguments):
+        self.recipe = recipe
         self.rows = {row.name: row for row in recipe.rows}
         self.data_dir = str(arguments.data_dir) if arguments.data_dir else None
         self.out = arguments.out
         self.extra = recipe.quick if arguments.quick else {}
+        self.settings = _settings(arguments.set, recipe)
         self.kind = ("-quick" * arguments.quick) + ("" if self.data_dir else "-demonstration")
+        self.left_out = {}
         self._tables = {}
 
-    def folder_of(self, row: Row, seed: int) -> Path:
-        """The folder of a row's run for one seed."""
-        chosen = model_class(row.model)
-        uses = {
-            option: f"{self.rows[other].model}/{self._run_name(self.rows[other], seed)}"
-            for option, other in row.uses.items()
-        }
-        options = chosen.Options(
-            data_dir=self.data_dir, seed=seed, **row.options, **uses, **self.extra
-        )
-        run = self._run_name(row, seed)
-        folder = self.out / row.model / run
+    def check(self, seed: int) -> None:
+        """Find mistakes in options, and missing weights, before anything trains."""
+        for row in self.rows.values():
+            model = model_class(row.model)(self._options(row, seed), self.out)
+            if hasattr(type(model), "backbone") and not self._folder(row, seed).exists():
+                _ = model.backbone
+
+    def folder_of(self, row: Row, seed: int) -> Path | None:
+        """The folder of a row's run for one seed; None if the data do not allow the row."""
+        if row.name in self.left_out:
+            return None
+        options, folder = self._options(row, seed), self._folder(row, seed)
         if folder.exists():
             if read_json(folder, "config.json") != options.to_json():
                 raise InputError(
@@ -107,84 +180,138 @@ class _RecipeRuns:
                 )
             log.info("%s, seed %d: takes the run %s", row.name, seed, folder)
             return folder
-        log.info("%s, seed %d: trains %s", row.name, seed, folder)
         keras.utils.clear_session()
-        model = chosen(options, self.out, run)
-        self._give_data(model, row)
+        model = model_class(row.model)(options, self.out, folder.name)
+        try:
+            self._give_data(model, row)
+        except _TooFewClassesError as error:
+            self.left_out[row.name] = str(error)
+            log.info(error)
+            return None
+        log.info("%s, seed %d: trains %s", row.name, seed, folder)
         model.createArchitecture()
         model.prepareModel()
-        model.train(resume=draft_folder(self.out, row.model, run).exists())
+        model.train(resume=draft_folder(self.out, row.model, folder.name).exists())
         return model.save()
 
-    def provenance(self) -> str:
-        first = next(iter(self.rows.values()))
-        folder = next((self.out / first.model).glob(f"{self._run_name(first, '*')}"))
-        return read_json(folder, "metadata.json")["provenance"]
+    def _options(self, row: Row, seed: int):
+        uses = {
+            option: f"{self.rows[other].model}/{self._folder(self.rows[other], seed).name}"
+            for option, other in row.uses.items()
+        }
+        chosen = row.options | uses | self.extra | self.settings[row.model]
+        return model_class(row.model).Options(data_dir=self.data_dir, seed=seed, **chosen)
 
-    def _run_name(self, row: Row, seed) -> str:
+    def _folder(self, row: Row, seed: int) -> Path:
         """The same for a row that several recipes share, so that it is trained once."""
         words = "".join(letter if letter.isalnum() else " " for letter in row.name).split()
-        return f"recipe-{'-'.join(words).lower()}{self.kind}-seed{seed}"
+        return self.out / row.model / f"recipe-{'-'.join(words).lower()}{self.kind}-seed{seed}"
 
     def _give_data(self, model, row):
-        if row.name not in self._tables:
-            model.loadData()
-            self._tables[row.name] = model.table
+        """Let a model read its data, or divide the table that was read for it before."""
+        place, divide = "" if self.recipe.one_table else row.name, model.divide
+
+        def keep_and_divide(table, options):
+            self._tables[place] = table
+            found = sum(count > 0 for count in table.counts().values())
+            if found < row.classes:
+                raise _TooFewClassesError(
+                    f"{row.name} is left out: it needs {row.classes} classes, {table.name} has "
+                    f"{found}."
+                )
+            return divide(table, options)
+
+        model.divide = keep_and_divide  # of this one object: what it keeps is not divided yet
+        if place in self._tables:
+            model.split_table(self._tables[place])
         else:
-            model.split_table(self._tables[row.name])
+            model.loadData()
+
+
+def _provenance(runs) -> str:
+    first = next(iter(next(iter(runs.values())).values()))
+    return read_json(first, "metadata.json")["provenance"]
 
 
 def _table(recipe: Recipe, runs) -> list[dict]:
+    """One entry per row that was trained; a part that its split does not have is None."""
     rows = []
     for row in recipe.rows:
+        if row.name not in runs:
+            continue
+        metrics = [read_json(folder, "metrics.json") for folder in runs[row.name].values()]
         entry = {"name": row.name, "paper": row.paper}
         for part in PARTS:
-            values = [
-                100 * read_json(folder, "metrics.json")[part]["accuracy"]
-                for folder in runs[row.name].values()
-            ]
-            mean = mean_over_runs(values)
-            entry[part] = {
-                "mean": mean.mean,
-                "low": mean.low,
-                "high": mean.high,
-                "values": list(mean.values),
-            }
-        entry["n"] = read_json(next(iter(runs[row.name].values())), "metrics.json")["test"]["n"]
+            entry[part] = None
+            if part in metrics[0]:
+                mean = mean_over_runs([100 * one[part]["accuracy"] for one in metrics])
+                entry[part] = {
+                    "mean": mean.mean,
+                    "low": mean.low,
+                    "high": mean.high,
+                    "values": list(mean.values),
+                }
+                entry["n"], entry["judged"] = metrics[0][part]["n"], part
         rows.append(entry)
     return rows
 
 
-def _write(folder, recipe, runs, table, lines, provenance) -> None:
+def _write(folder, recipe, runs, page) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "table.json", {"rows": table, "findings": lines})
+    table = page["rows"]
+    write_json(folder / "table.json", {name: page[name] for name in ("rows", "findings")})
     seeds = list(next(iter(runs.values())))
+    parts = [part for part in PARTS if any(entry[part] for entry in table)]
     text = [
         f"# {recipe.title}",
         "",
-        f"Data: {provenance}. Seeds {', '.join(map(str, seeds))}; "
-        f"n = {table[0]['n']} test samples per seed. Accuracy in percent: the mean of the seeds, "
+        f"Data: {page['provenance']}. Seeds {', '.join(map(str, seeds))}; "
+        f"{_sizes(table)}. Accuracy in percent: the mean of the seeds, "
         "its 95 % interval over seeds (Student), and each seed.",
         "",
-        "| network | validation | paper | test | paper |",
-        "|---|---|---|---|---|",
-        *(_line(entry) for entry in table),
+        "| network | " + " | ".join(f"{part} | paper" for part in parts) + " |",
+        "|---" * (1 + 2 * len(parts)) + "|",
+        *(_line(entry, parts) for entry in table),
         "",
-        *lines,
     ]
-    for column in ("val_accuracy", "val_loss") if recipe.compared else ():
-        histories = {name: read_history(runs[name][seeds[0]]) for name in recipe.compared}
+    if page["set"]:
+        text += [f"Not as in the recipe: {', '.join(f'`{one}`' for one in page['set'])}.", ""]
+    text += [line for left in page["left_out"] for line in (left, "")]
+    text += page["findings"]
+    compared = [name for name in recipe.compared if name in runs]
+    for column in ("val_accuracy", "val_loss") if compared else ():
+        histories = {name: read_history(runs[name][seeds[0]]) for name in compared}
         plot_comparison(histories, column, folder / f"{column}.png")
         text += ["", f"![{column} over the epochs, seed {seeds[0]}]({column}.png)"]
     (folder / "README.md").write_text("\n".join(text) + "\n")
 
 
-def _line(entry: dict) -> str:
+def _sizes(table: list[dict]) -> str:
+    """How many samples were judged: in one number where it is the same for all rows."""
+    if len({(entry["n"], entry["judged"]) for entry in table}) == 1:
+        return f"n = {table[0]['n']} {table[0]['judged']} samples per seed"
+    listed = ", ".join(f"{entry['name']} {entry['n']} {entry['judged']}" for entry in table)
+    return f"n, samples per seed: {listed}"
+
+
+def _line(entry: dict, parts: list[str]) -> str:
     cells = []
-    for part in PARTS:
+    for part in parts:
         ours, paper = entry[part], entry["paper"].get(part)
-        spread = f" ({ours['low']:.1f} to {ours['high']:.1f})" if len(ours["values"]) > 1 else ""
-        each = ", ".join(f"{value:.1f}" for value in ours["values"])
-        cells.append(f"{ours['mean']:.1f}{spread}: {each}")
-        cells.append("-" if paper is None else f"{paper:.1f}")
+        cells += [_ours(ours) if ours else "-", _paper(paper)]
     return f"| {entry['name']} | " + " | ".join(cells) + " |"
+
+
+def _ours(figures: dict) -> str:
+    values = figures["values"]
+    spread = f" ({figures['low']:.1f} to {figures['high']:.1f})" if len(values) > 1 else ""
+    return f"{figures['mean']:.1f}{spread}: {', '.join(f'{value:.1f}' for value in values)}"
+
+
+def _paper(stated: float | tuple[int, int] | None) -> str:
+    if stated is None:
+        return "-"
+    if isinstance(stated, tuple):
+        right, n = stated
+        return f"{100 * right / n:.1f} ({right}/{n})"
+    return f"{stated:.1f}"

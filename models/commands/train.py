@@ -87,6 +87,8 @@ def _go_through_the_steps(model, resume: bool) -> None:
     check_place(model.out, model.name(), model.run)
     model.loadData()
     log.info("data: %s", model.table.provenance)
+    if model.options.split_rule != "official" and model.table.frame["part"].any():
+        log.info("  the parts that the data come with are not used: --split-rule official does")
     for line in (*audit(model.table, model.splits).lines(), *model.notes):
         log.info("  %s", line)
     model.createArchitecture()

@@ -15,14 +15,17 @@ class Row:
         model: name of the model.
         options: option -> value; what is not named keeps its preset value.
         uses: option -> name of the row whose run, of the same seed, is its value.
-        paper: part -> accuracy in percent that the paper states, where it does.
+        paper: part -> accuracy that the paper states, where it does: in percent, or as (right
+            answers, samples).
+        classes: least number of classes that the data need; with fewer the row is left out.
     """
 
     name: str
     model: str
     options: dict = field(default_factory=dict)
     uses: dict[str, str] = field(default_factory=dict)
-    paper: dict[str, float] = field(default_factory=dict)
+    paper: dict[str, float | tuple[int, int]] = field(default_factory=dict)
+    classes: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Recipe:
             the table.
         compared: names of rows whose curves are drawn together.
         quick: options of every row under --quick, which also takes the first seed alone.
+        one_table: whether all rows learn from the same table, which is then read only once.
     """
 
     title: str
@@ -45,6 +49,7 @@ class Recipe:
     findings: str
     compared: tuple[str, ...] = ()
     quick: dict = field(default_factory=dict)
+    one_table: bool = False
 
 
 def recipe_names() -> list[str]:
