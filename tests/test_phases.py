@@ -15,9 +15,8 @@ PIPELINES = Pipelines(training_pipeline, judging_pipeline, view_pipeline)
 WIDTH = 6
 
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Even though the"
-)  # tf.data is compiled all the same
+# tf.data says that it compiles its functions all the same.
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the")
 
 
 @pytest.fixture(scope="module", autouse=True)

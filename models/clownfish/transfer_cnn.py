@@ -133,6 +133,11 @@ class TransferCNN(NNModel):
     def backbone(self) -> Backbone:
         """The pretrained network; its weights are found, or missed, before any data are read."""
         side, options = self.options.image_size, self.options
+        if options.views and options.batch_norm == "train" and not self._is_random:
+            raise InputError(
+                "--views stores what a frozen backbone gives, and --batch-norm train changes it all "
+                "the time: take --batch-norm inference, or --preset paper, which stores nothing"
+            )
         self.seed_weights()  # it is built before the data are read, and may be random
         backbone = build_backbone(options.backbone, options.weights, side, side)
         if options.unfreeze:
