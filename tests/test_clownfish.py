@@ -365,9 +365,14 @@ def test_the_head_is_the_same_whether_the_data_were_read_before_or_after_the_bac
 @pytest.mark.parametrize(
     ("flags", "parts"),
     [
-        (["--fine-tune-epochs", "2"], ["--fine-tune-epochs needs --unfreeze", "Conv_1"]),
-        (["--unfreeze", "block_16"], ["--unfreeze needs --fine-tune-epochs"]),
-        (["--unfreeze", "stage9", "--fine-tune-epochs", "2"], ["stage9"]),
+        (
+            ["--preset", "paper", "--fine-tune-epochs", "2"],
+            ["--fine-tune-epochs needs --unfreeze", "Conv_1"],
+        ),
+        (["--preset", "paper", "--unfreeze", "block_16"], ["--unfreeze needs --fine-tune-epochs"]),
+        (["--unfreeze", "stage9"], ["stage9"]),
+        (["--unfreeze", "1.5"], ["--unfreeze 1.5"]),
+        (["--batch-norm", "train", "--weights", "OWN"], ["--views", "--batch-norm train"]),
         (["--weights", "FILE"], ["weights.h5", "mobilenet_v2_035"]),
         (["--cap", "half"], ["--cap half", "text, table, none"]),
     ],
@@ -379,10 +384,11 @@ def test_a_wrong_option_is_one_line_before_any_data_are_read(
         raise AssertionError("data were read")
 
     monkeypatch.setattr(photographs, "load_table", read)
-    if "FILE" in flags:
-        other = build_backbone("mobilenet_v2_050", "none", 32, 32).network
-        other.save_weights(tmp_path / "other.weights.h5")
-        flags = [str(tmp_path / "other.weights.h5") if one == "FILE" else one for one in flags]
+    for place, name in (("FILE", "mobilenet_v2_050"), ("OWN", "mobilenet_v2_035")):
+        if place in flags:
+            file = tmp_path / f"{name}.weights.h5"
+            build_backbone(name, "none", 32, 32).network.save_weights(file)
+            flags = [str(file) if one == place else one for one in flags]
     words = ["--model", "TransferCNN", "--backbone", "mobilenet_v2_035", "--image-size", "32"]
     assert run.main([*words, *flags, "--out", str(tmp_path / "out")]) == 2
     captured = capsys.readouterr()

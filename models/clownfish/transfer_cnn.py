@@ -135,14 +135,14 @@ class TransferCNN(NNModel):
         side, options = self.options.image_size, self.options
         if options.views and options.batch_norm == "train" and not self._is_random:
             raise InputError(
-                "--views stores what a frozen backbone gives, and --batch-norm train changes it all "
-                "the time: take --batch-norm inference, or --preset paper, which stores nothing"
+                "--views stores what a frozen backbone gives, and --batch-norm train would change "
+                "it: take --batch-norm inference, or --preset paper, which stores nothing"
             )
         self.seed_weights()  # it is built before the data are read, and may be random
         backbone = build_backbone(options.backbone, options.weights, side, side)
         if options.unfreeze:
             _layers_to_train(backbone.network, options.unfreeze)
-            if not (options.fine_tune_epochs or self._is_random):
+            if not options.fine_tune_epochs:
                 raise InputError("--unfreeze needs --fine-tune-epochs: how long the groups train")
         elif options.fine_tune_epochs:
             raise InputError(
