@@ -38,6 +38,9 @@ PIPELINES = Pipelines(
 )
 
 
+AT_ONCE = 1024  # samples
+
+
 class StepOrderError(RuntimeError):
     """A step was called before the one that it builds on."""
 
@@ -205,7 +208,7 @@ class NNModel(abc.ABC):
         """
         draft = self._draft
         answers = {part: self._answer(part) for part in self.splits.parts()}
-        others = None if self.others is None else self.probabilities(self.fitted(self.others))
+        others = None if self.others is None else self.judge(self.others)
         run = artefact.Run(
             model=self.name(),
             network=self.raw_input_model(),
@@ -255,10 +258,16 @@ class NNModel(abc.ABC):
         return self._judge("test")
 
     @final
-    def evaluate_on(self, table: Table) -> Result:
-        """Judge the network on other samples, with its own class names."""
-        probabilities = self.probabilities(self.fitted(table))
-        return evaluate(probabilities, table.relabelled(self.labels).targets, self.labels)
+    def judge(self, table: Table) -> np.ndarray:
+        """Class probabilities, (samples, classes), of the samples of a table.
+
+        They are fitted some at a time: thousands of photographs would not fit into memory at once.
+        """
+        rows = np.arange(len(table))
+        pieces = [rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE)]
+        return np.concatenate(
+            [self.probabilities(self.fitted(table.take(piece))) for piece in pieces]
+        )
 
     @final
     def fitted(self, table: Table) -> dict[str, np.ndarray]:
@@ -318,8 +327,8 @@ class NNModel(abc.ABC):
         return self.fitted(self.table.take(rows)), self.table.targets[rows]
 
     def _answer(self, part: str) -> tuple[np.ndarray, np.ndarray]:
-        arrays, targets = self._arrays(part)
-        return self.probabilities(arrays), targets
+        table = self.table.take(self.splits[part])
+        return self.judge(table), table.targets
 
     def _judge(self, part: str) -> Result:
         return evaluate(*self._answer(part), self.labels)

@@ -12,7 +12,7 @@ import keras
 import pandas as pd
 from tqdm import tqdm
 
-CHECKPOINT_SECONDS = 20  # writing a large network takes most of a second: at most this is lost
+CHECKPOINT_SECONDS = 20  # what an interruption may lose, where writing takes a second or less
 HISTORY, STATE = "history.csv", "state.json"
 
 
@@ -138,14 +138,15 @@ class Checkpoint(keras.callbacks.Callback):
     def __init__(self, folder: Path, phase: int, epochs: int):
         super().__init__()
         self.folder, self.phase, self.epochs = folder, phase, epochs
-        self._last = time.perf_counter()
+        self._last, self._wait = time.perf_counter(), CHECKPOINT_SECONDS
 
     def on_epoch_end(self, epoch, logs=None):
-        due = time.perf_counter() - self._last >= CHECKPOINT_SECONDS
+        due = time.perf_counter() - self._last >= self._wait
         # A phase that stopped early has no epochs left to go on with.
         done = self.epochs if self.model.stop_training else epoch + 1
         if not due and done < self.epochs:
             return
+        start = time.perf_counter()
         weights = self.folder / f"checkpoint-{self.phase}-{done}.weights.h5"
         self.model.save_weights(weights)
         write_state(self.folder, {"phase": self.phase, "epoch": done, "weights": weights.name})
@@ -153,6 +154,8 @@ class Checkpoint(keras.callbacks.Callback):
             if old != weights:
                 old.unlink()
         self._last = time.perf_counter()
+        # A network whose weights take seconds to write is kept less often.
+        self._wait = CHECKPOINT_SECONDS * max(1.0, self._last - start)
 
 
 class Resume(keras.callbacks.Callback):

@@ -54,12 +54,12 @@ def run(words: list[str]) -> int:
 def _judge(model, table, others, target: float | None) -> dict:
     """Figures of the samples of a table, and of "none of these" where there is reason for it."""
     table = table.relabelled(model.labels)
-    probabilities = model.probabilities(model.fitted(table))
+    probabilities = model.judge(table)
     figures = evaluate(probabilities, table.targets, model.labels).to_json()
     calibration = model.calibration()
     figures["calibration"] = calibration_figures(calibration, probabilities, table.targets)
     target = target or model.options.reject_at
-    others = None if others is None else model.probabilities(model.fitted(others))
+    others = None if others is None else model.judge(others)
     if target or others is not None or (table.targets < 0).any():
         figures["rejection"] = rejection_figures(
             calibration,
