@@ -1,9 +1,13 @@
 """What several test files share."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
+
+import datasets.web
+from tests.local_server import Server
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +18,26 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.fail(f"no real data in {folder}: set MENAGERIE_DATA to their folder")
     return folder
+
+
+@pytest.fixture
+def server(monkeypatch):
+    resolve = socket.getaddrinfo
+
+    def only_here(host, *arguments, **options):
+        assert host in ("127.0.0.1", "localhost"), f"the test asks for {host}"
+        return resolve(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", only_here)
+    server = Server()
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    """What was slept, instead of sleeping."""
+    slept = []
+    monkeypatch.setattr(datasets.web.time, "sleep", slept.append)
+    return slept

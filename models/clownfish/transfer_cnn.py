@@ -150,6 +150,8 @@ class TransferCNN(NNModel):
                 f"groups of them, such as {', '.join(unfreezable(backbone)[-3:])}"
             )
         kept = "all of it trains" if self._is_random else "frozen"
+        if options.unfreeze and not self._is_random:
+            kept += f", then fine-tuned ({options.unfreeze})"
         self.notes.append(f"Backbone {backbone.name}, weights {backbone.weights}, {kept}.")
         return backbone
 
