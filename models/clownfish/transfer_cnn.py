@@ -74,7 +74,7 @@ class TransferCNNOptions(PhotographOptions):
             "batch_norm": "inference",
             "dropout": 0.5,
             "unfreeze": "0.25",
-            "fine_tune_epochs": 12,
+            "fine_tune_epochs": 8,
         },
     }
 
