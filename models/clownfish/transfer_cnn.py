@@ -63,7 +63,7 @@ class TransferCNNOptions(PhotographOptions):
             "learning_rate": 1e-3,
             "schedule": "cosine",
             "augmentation": "strong",
-            "views": 8,
+            "views": 4,
             "patience": 20,
             "cap": "none",
             "other_validation": 0.1,
