@@ -50,7 +50,7 @@ class Net96Options(PhotographOptions):
         },
         "recommended": {
             "split_rule": "stratified",
-            "epochs": 40,
+            "epochs": 80,
             "batch_size": 32,
             "learning_rate": 3e-4,
             "schedule": "cosine",
