@@ -134,7 +134,7 @@ class Net96(NNModel):
         rate = self.options.learning_rate
         if self.options.preset == "paper":
             return keras.optimizers.SGD(rate, momentum=0.9)
-        # Plain gradient descent stays at the most frequent class for many epochs.
+        # Two settings of SGD hardly left the most frequent class of the synthetic reef.
         return keras.optimizers.AdamW(rate)
 
     def _convolution(self, pixels, filters, kernel, name):
