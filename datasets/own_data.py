@@ -6,7 +6,7 @@ the parts; in a folder, a .zip or a .tar.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,7 +166,7 @@ def read_class_folders(
         if not allow_empty:
             _refuse_empty(tree, depth)
         images, digests, failures = _read_pictures(tree, depth)
-        _refuse_failures(tree, failures)
+        refuse_failures(tree.location, failures, len(tree.paths))
     paths = sorted(images)
     pieces = [path.split("/") for path in paths]
     return ClassFolders(
@@ -176,7 +176,7 @@ def read_class_folders(
         parts=[PART_NAMES[piece[0].lower()] if depth else "" for piece in pieces],
         images=[images[path] for path in paths],
         digests=[digests[path] for path in paths],
-        unreadable=tuple(f"{path}: {failures[path]}" for path in sorted(failures)),
+        unreadable=tuple(f"{path}: {reason}" for path, reason in failures.items()),
     )
 
 
@@ -212,15 +212,29 @@ def _refuse_empty(tree: FileTree, depth: int) -> None:
 
 
 def _read_pictures(tree: FileTree, depth: int):
+    classed = {path for path in tree.paths if _is_classed(path.split("/"), depth)}
+    images, digests, failures = read_pictures(tree.in_storage_order(classed), tree.read)
+    failures |= {path: "lies in no class folder" for path in set(tree.paths) - classed}
+    return images, digests, dict(sorted(failures.items()))
+
+
+def read_pictures(paths: Iterable[str], read: Callable[[str], bytes]):
+    """Decode pictures.
+
+    Args:
+        paths: of the pictures, each once, in the order in which they are best read.
+        read: gives the bytes of a path; raises a ValueError with a short reason where it cannot.
+
+    Returns:
+        By path: the uint8 pictures, those of many megapixels made smaller; the content hashes of
+        the pictures as decoded; and why others could not be read.
+    """
     images, digests, failures = {}, {}, {}
-    order = tree.in_storage_order(tree.paths)
+    paths = list(paths)
     # The delay keeps small sets quiet; tqdm writes to standard error.
-    for path in tqdm(order, "reading pictures", len(tree.paths), delay=2, leave=False):
-        if not _is_classed(path.split("/"), depth):
-            failures[path] = "lies in no class folder"
-            continue
+    for path in tqdm(paths, "reading pictures", delay=2, leave=False):
         try:
-            image = decode_image(tree.read(path))
+            image = decode_image(read(path))
         except ValueError as error:
             failures[path] = str(error)
         else:
@@ -228,12 +242,23 @@ def _read_pictures(tree: FileTree, depth: int):
     return images, digests, failures
 
 
-def _refuse_failures(tree: FileTree, failures: dict[str, str]) -> None:
-    if len(failures) <= UNREADABLE_SHARE * len(tree.paths):
+def refuse_failures(where, failures: dict[str, str], total: int, kind: str = "pictures") -> None:
+    """Stop where too many samples cannot be read.
+
+    Args:
+        where: the folder, archive or table, for the message.
+        failures: sample -> why it cannot be used.
+        total: number of samples, those included.
+        kind: what a sample is.
+
+    Raises:
+        InputError: they are more than 1 % of the samples.
+    """
+    if len(failures) <= UNREADABLE_SHARE * total:
         return
-    first = min(failures)
+    first, reason = next(iter(failures.items()))
     raise InputError(
-        f"{tree.location}: {len(failures)} of {len(tree.paths)} pictures cannot be used, more than "
-        f"the {UNREADABLE_SHARE:.0%} allowed; the first, {first}, {failures[first]}: repair or "
+        f"{where}: {len(failures)} of {total} {kind} cannot be used, more than "
+        f"the {UNREADABLE_SHARE:.0%} allowed; the first, {first}, {reason}: repair or "
         "remove them"
     )
