@@ -1,6 +1,18 @@
-"""What a sample counts in the loss."""
+"""Losses beside the cross-entropy, what a sample counts in a loss, and a loss among others."""
 
+from __future__ import annotations
+
+import math
+
+import keras
 import numpy as np
+from keras import ops
+
+from training.miners import SMALLEST_NORM
+
+# A loss that has sunk below this gains no more weight, or a task already solved would in the end
+# outweigh all others without bound: where L is zero, equation 2 falls for ever as s does.
+SMALLEST_LOSS = 1e-4
 
 
 def class_weights(counts: dict[str, int]) -> np.ndarray:
@@ -19,3 +31,82 @@ def class_weights(counts: dict[str, int]) -> np.ndarray:
     if not (values > 0).all():
         raise ValueError(f"a class without samples has no weight: {counts}")
     return values.max() / values
+
+
+def cosine_distance(first, second):
+    """1 - cosine, (batch,), of embeddings (batch, width) row by row, from 0 to 2.
+
+    An embedding shorter than `training.miners.SMALLEST_NORM` has no direction: it is not divided by
+    its length, so that its cosine is 0 to within that, and its gradient at most 1.
+    """
+    return 1 - ops.sum(_unit(first) * _unit(second), axis=-1)
+
+
+def triplet_loss(anchor, positive, negative, margin):
+    """ReLU(d+ - d- + margin) by cosine distance (paper 000, section 4, equation 1).
+
+    Args:
+        anchor: (batch, width) embeddings.
+        positive: (batch, width), of the anchors' classes.
+        negative: (batch, width), of other classes.
+        margin: number, or (batch,) where it depends on the classes.
+
+    Returns:
+        (batch,) loss of each triplet.
+    """
+    near, far = cosine_distance(anchor, positive), cosine_distance(anchor, negative)
+    return ops.relu(near - far + ops.cast(margin, near.dtype))
+
+
+@keras.saving.register_keras_serializable("menagerie")
+class LearnedLossWeights(keras.layers.Layer):
+    """Sum of exp(-s) L + s over losses L, an s for each being learnt (paper 000, equation 2).
+
+    It is that of Kendall et al. 2018 (Multi-Task Learning Using Uncertainty, section 3). For a
+    constant loss the sum is least at s = ln L. Every s starts at 0, which weighs a loss by 1, and
+    stays above ln `SMALLEST_LOSS`. Weight decay would draw the weights towards 1: keep it off by
+    `optimizer.exclude_from_weight_decay(layer.trainable_variables)`.
+
+    Args:
+        names: of the losses, in the order in which they come; different ones.
+    """
+
+    def __init__(self, names, **keywords):
+        super().__init__(**keywords)
+        self.names = tuple(names)
+        if not self.names or len(set(self.names)) < len(self.names):
+            raise ValueError(f"losses need different names: {', '.join(self.names) or 'none'}")
+
+    def build(self, input_shape=None):
+        self._s = [
+            self.add_weight(
+                shape=(), initializer="zeros", name=f"s_{name}", constraint=_above_smallest
+            )
+            for name in self.names
+        ]
+        self.built = True
+
+    def call(self, losses):
+        """Scalar; `losses` are as many scalars as there are names."""
+        if len(losses) != len(self.names):
+            raise ValueError(f"{len(losses)} losses for {', '.join(self.names)}")
+        weighed = [ops.exp(-s) * loss + s for s, loss in zip(self._s, losses, strict=True)]
+        return sum(weighed[1:], weighed[0])
+
+    def figures(self) -> dict[str, float]:
+        """The s of every loss, as `s_<name>`."""
+        values = [float(ops.convert_to_numpy(s)) for s in self._s]
+        return {f"s_{name}": value for name, value in zip(self.names, values, strict=True)}
+
+    def get_config(self):
+        return super().get_config() | {"names": list(self.names)}
+
+
+def _above_smallest(s):
+    return ops.maximum(s, math.log(SMALLEST_LOSS))
+
+
+def _unit(embedding):
+    # A short embedding stays as it is: divided by its length, its gradient would have no bound.
+    squares = ops.sum(ops.square(embedding), axis=-1, keepdims=True)
+    return embedding * ops.rsqrt(ops.where(squares > SMALLEST_NORM**2, squares, 1))
