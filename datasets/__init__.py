@@ -11,12 +11,16 @@ DATASETS = {
     "fer2013": "datasets.fer2013",
     "reef": "datasets.synthetic.reef",
     "folders": "datasets.own_data",
+    "snails": "datasets.synthetic.snails",
+    "specimens": "datasets.specimens",
 }
 
-SYNTHETIC = ("faces", "reef")
+SYNTHETIC = ("faces", "reef", "snails")
 
 
-def load_table(name: str, data_dir: str | None, modalities: tuple[str, ...], strict: bool = True):
+def load_table(
+    name: str, data_dir: str | None, modalities: tuple[str, ...], strict: bool = True, **told
+):
     """Read a data set.
 
     Args:
@@ -24,6 +28,8 @@ def load_table(name: str, data_dir: str | None, modalities: tuple[str, ...], str
         data_dir: where the user's data lie; None for a synthetic set.
         modalities: what to read or compute for every sample, such as `image` and `landmarks`.
         strict: refuse labels that the data set does not know; else keep them as unknown.
+        told: what else the data set asks for: of `specimens` the `roles` of its columns and the
+            `columns` of a trained run.
 
     Returns:
         datasets.base.Table with these modalities.
@@ -38,4 +44,4 @@ def load_table(name: str, data_dir: str | None, modalities: tuple[str, ...], str
         return load()
     if not data_dir:
         raise InputError(f"{name} needs --data-dir: the folder where your data lie")
-    return load(data_dir, modalities, strict)
+    return load(data_dir, modalities, strict, **told)
