@@ -23,6 +23,7 @@ from pathlib import Path
 import keras
 
 from datasets.errors import InputError
+from models.fused_batch_norm import with_fused_batch_norm
 from models.torch_weights import CODE_ENDINGS, how_to_convert, load_torch_weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -74,7 +75,7 @@ def build_backbone(name: str, weights: str, height: int, width: int) -> Backbone
         raise InputError(f"{name} gives no feature map of one picture: choose a convolutional one")
     # A plain functional model, whatever the library's class: it loads without that library.
     network = keras.Model(network.input, network.output, name=_key(name))
-    return Backbone(name, network, preprocess, weights)
+    return Backbone(name, with_fused_batch_norm(network), preprocess, weights)
 
 
 def unfreezable(backbone: Backbone) -> list[str]:
