@@ -14,6 +14,7 @@ import pandas as pd
 
 from datasets.base import Division, Splits, Table, split_table
 from datasets.errors import InputError
+from datasets.folds import Fold, joined_groups
 from datasets.near_duplicates import duplicate_groups, near_duplicates, perceptual_hashes
 
 OTHER = "other"
@@ -43,8 +44,10 @@ class Choice:
     exclude: str | None = None
 
 
-def build(table: Table, choice: Choice, split_rule: str, seed: int) -> Division:
-    """Divide a table of pictures as the choice says.
+def build(
+    table: Table, choice: Choice, split_rule: str | None, seed: int, fold: Fold | None = None
+) -> Division:
+    """Divide a table of pictures as the choice says, by a rule or by a fold.
 
     The species that are not learnt become the `others` of the division, unless they are learnt as
     "other".
@@ -58,9 +61,9 @@ def build(table: Table, choice: Choice, split_rule: str, seed: int) -> Division:
     table = without_copies(table)
     table, others = choose_species(table, choice, seed)
     shares = {}
-    if choice.other and split_rule in ("stratified", "holdout"):
+    if choice.other and (fold or split_rule in ("stratified", "holdout")):
         shares["validation"] = {OTHER: choice.other_validation}
-    splits = split_table(table, split_rule, seed, **shares)
+    splits = split_table(table, split_rule, seed, fold, **shares)
     splits, lines = capped(splits, table, choice.cap, seed)
     return Division(replace(table, left_out=table.left_out + lines), splits, others)
 
@@ -101,6 +104,8 @@ def without_excluded(table: Table, file: str) -> Table:
 def without_copies(table: Table) -> Table:
     """The table without exact copies, and with a column `group` that joins look-alikes.
 
+    Groups that the table has already are joined with these.
+
     Of copies under one label the first stays. Copies under several labels all go: which label is
     right, nobody knows.
     """
@@ -122,6 +127,7 @@ def without_copies(table: Table) -> Table:
     hashes, mirrored = perceptual_hashes(kept.modalities["image"])
     pairs = near_duplicates(hashes, mirrored=mirrored)
     groups = duplicate_groups(kept.frame["digest"], pairs)
+    groups = joined_groups(groups, kept.frame.get("group"))
     return replace(kept, frame=kept.frame.assign(group=groups), left_out=table.left_out + lines)
 
 

@@ -13,6 +13,9 @@ from typing import ClassVar
 from datasets import DATASETS, SYNTHETIC
 from datasets.base import SPLIT_RULES
 from datasets.errors import InputError
+from datasets.folds import Fold
+
+UNGROUPED_RULES = ("shuffled", "official")
 
 
 def option(help_text: str, default=None, choices=None, minimum=None, maximum=None, above=None):
@@ -37,7 +40,8 @@ class Options:
     REAL_DATA: ClassVar[str] = ""  # the data set that --data-dir means unless --data says more
     DEMONSTRATION: ClassVar[str] = ""  # the synthetic set that stands in without --data-dir
     SYNTHETIC_DEFAULTS: ClassVar[dict] = {}  # what else is preset on a synthetic set
-    REAL_DEFAULTS: ClassVar[dict] = {}  # and on the user's data
+    SYNTHETIC_RECOMMENDED: ClassVar[dict] = {}  # and there by `recommended` alone
+    REAL_DEFAULTS: ClassVar[dict] = {}  # what else is preset on the user's data
 
     data: str | None = option(
         "data set; without --data-dir the synthetic demonstration set, with it the user's",
@@ -48,6 +52,14 @@ class Options:
         "shuffled: 70/20/10 of all samples; stratified: 80/10/10 of each class; holdout: 90/10 of "
         "each class and no test part; official: the parts that the publisher assigned",
         choices=tuple(SPLIT_RULES),
+    )
+    folds: int | None = option(
+        "cross-validate: test each of so many stratified folds by a training of its own",
+        minimum=2,
+    )
+    fold: int | None = option("test this one of the --folds only, from 1", minimum=1)
+    group: str | None = option(
+        "column of the table, such as site: samples with the same value are never split"
     )
     preset: str | None = option("a set of defaults: the publication's, or what we recommend")
     epochs: int | None = option("passes over the training data", minimum=1)
@@ -67,6 +79,7 @@ class Options:
         self._choose_preset()
         for field in dataclasses.fields(self):
             self._set(field.name, _checked(field, self._type(field), getattr(self, field.name)))
+        self._check_split()
 
     def _set(self, name, value):
         object.__setattr__(self, name, value)
@@ -77,7 +90,43 @@ class Options:
             self._set("preset", "recommended" if "recommended" in presets else presets[0])
         if self.preset not in presets:
             raise InputError(f"--preset {self.preset}: take one of {', '.join(presets)}")
-        self._fill_in({"split_rule": "stratified"} | self.PRESETS[self.preset])
+        if self.data in SYNTHETIC and self.preset == "recommended":
+            self._fill_in(self.SYNTHETIC_RECOMMENDED)
+        defaults = {"split_rule": "stratified"} | self.PRESETS[self.preset]
+        if self.folds is not None:
+            self._refuse_rule_with_folds()
+            del defaults["split_rule"]
+        self._fill_in(defaults)
+
+    def _refuse_rule_with_folds(self):
+        if self.split_rule is not None:
+            raise InputError(
+                f"--split-rule {self.split_rule} and --folds {self.folds} are two ways to split: "
+                "leave one of them out"
+            )
+
+    def _check_split(self):
+        if self.fold is not None and self.folds is None:
+            raise InputError(f"--fold {self.fold} needs --folds: how many there are")
+        if self.fold is not None and self.fold > self.folds:
+            raise InputError(f"--fold {self.fold}: there are folds 1 to {self.folds}")
+        if self.group is not None and self.split_rule in UNGROUPED_RULES:
+            raise InputError(
+                f"--group {self.group}: --split-rule {self.split_rule} looks at no groups; take "
+                "--split-rule stratified or holdout, or --folds"
+            )
+
+    def tested_fold(self) -> Fold | None:
+        """The fold that is the test part; None where the split has a rule.
+
+        Raises:
+            InputError: there are folds, and none of them is chosen.
+        """
+        if self.folds is None:
+            return None
+        if self.fold is None:
+            raise InputError(f"--folds {self.folds} needs --fold here: which of them is tested")
+        return Fold(self.fold, self.folds)
 
     def _choose_data(self):
         if self.data_dir is not None and not self.data_dir.strip():
@@ -146,6 +195,21 @@ class Options:
             else:
                 keywords |= {"type": kind, "metavar": _metavar(field, kind)}
             parser.add_argument(flag(field.name), dest=field.name, **keywords)
+
+
+@dataclass(frozen=True)
+class ScheduleOptions(Options):
+    """Options of every model whose learning rate follows a schedule."""
+
+    learning_rate: float | None = option("initial learning rate", above=0.0)
+    schedule: str | None = option(
+        "step: a tenth of the rate every 7 epochs; cosine: down to nothing, after a warm-up",
+        choices=("step", "cosine"),
+    )
+    patience: int | None = option(
+        "epochs without a lower validation loss after which training stops; the best epoch counts",
+        minimum=1,
+    )
 
 
 def flag(name: str) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from datasets.errors import InputError
 
+PREDICTIONS = "predictions.csv"  # of a run: its answer to every sample that it did not train on
+
 
 def find_run(name: str, out: Path) -> Path:
     """The folder of a run.
@@ -62,6 +64,11 @@ def drafts(out: Path, model: str) -> list[Path]:
     """Interrupted trainings of a model, the newest last."""
     found = Path(out, model).glob(".*.partial")
     return sorted(found, key=lambda path: path.stat().st_mtime)
+
+
+def has_draft(out: Path, run: str) -> bool:
+    """Whether a training of that name waits; FinalNN's may wait in one of its branches."""
+    return any(Path(out).glob(f"*/.{run}.partial"))
 
 
 def draft_folder(out: Path, model: str, run: str) -> Path:

@@ -150,7 +150,10 @@ class FinalNN(NNModel):
             )
 
     def _train_branch(self, model_class):
-        names = ("data", "data_dir", "split_rule", "seed", "preset", "class_weights")
+        names = (
+            "data", "data_dir", "split_rule", "folds", "fold", "group", "seed", "preset",
+            "class_weights",
+        )  # fmt: skip
         shared = {name: getattr(self.options, name) for name in names}
         branch = model_class(model_class.Options(**shared), self.out, self.run)
         self._tell(f"{model_class.name()}: no run on this data and split yet, trained a new one")
