@@ -22,6 +22,9 @@ class PictureAugmentation:
         turn: largest rotation to either side, in degrees.
         brightness, contrast, saturation: largest relative change; 0 for none.
         erase: share of the pictures that lose a rectangle (Zhong et al. 2020).
+        quarter_turns: rotate by 0, 90, 180 or 270 degrees. Unlike a mirror, that leaves a shell's
+            handedness alone.
+        noise: standard deviation of normal noise, as a share of the range 0 to 255.
     """
 
     fit: Fit
@@ -33,6 +36,8 @@ class PictureAugmentation:
     contrast: float = 0.0
     saturation: float = 0.0
     erase: float = 0.0
+    quarter_turns: bool = False
+    noise: float = 0.0
 
     def __call__(self, sample: dict, seed) -> dict:
         """A sample with its `image` changed.
@@ -46,7 +51,7 @@ class PictureAugmentation:
         """
         import tensorflow as tf
 
-        draws = iter(tf.unstack(tf.random.experimental.stateless_split(seed, 8)))
+        draws = iter(tf.unstack(tf.random.experimental.stateless_split(seed, 10)))
         picture = _crop(sample["image"], self.area, self.aspect, next(draws))
         picture = _coloured(tf.cast(picture, tf.float32), self.fit.channels)
         picture = tf.image.resize(picture, self.fit.shape[:2], antialias=True)
@@ -61,6 +66,10 @@ class PictureAugmentation:
         picture = tf.clip_by_value(picture, 0.0, 255.0)
         if self.erase:
             picture = _erase(picture, self.erase, next(draws))
+        if self.quarter_turns:
+            picture = _quarter_turn(picture, next(draws))
+        if self.noise:
+            picture += tf.random.stateless_normal(self.fit.shape, next(draws), 0, 255 * self.noise)
         picture.set_shape(self.fit.shape)
         return {**sample, "image": picture}
 
@@ -115,6 +124,14 @@ def _flip(picture, seed):
 
     drawn = tf.random.stateless_uniform((), seed) < 0.5
     return tf.cond(drawn, lambda: picture[:, ::-1], lambda: picture)
+
+
+def _quarter_turn(picture, seed):
+    import tensorflow as tf
+
+    if picture.shape[0] != picture.shape[1]:
+        raise ValueError(f"a picture of {picture.shape[1]}x{picture.shape[0]} is no square to turn")
+    return tf.image.rot90(picture, tf.random.stateless_uniform((), seed, 0, 4, tf.int32))
 
 
 def _turn(picture, degrees, seed):

@@ -8,7 +8,7 @@ from datasets.pictures import Pictures
 
 
 def training_pipeline(
-    arrays, targets, weights, batch_size, seed, epochs, first_epoch=0, augment=None
+    arrays, targets, weights, batch_size, seed, epochs, first_epoch=0, augment=None, rows=None
 ):
     """Batches of all epochs, one after the other.
 
@@ -26,29 +26,36 @@ def training_pipeline(
         epochs: number after the last epoch.
         first_epoch: number of the first epoch, counted from 0.
         augment: (sample, seed) -> sample, such as `datasets.augmentation.PictureAugmentation`.
+        rows: (places,) which samples make up each of these epochs, in this order; a sample that
+            stands there twice is changed by chance in two ways. Without it every sample comes once,
+            shuffled.
 
     Returns:
         tf.data.Dataset of (inputs, targets, weights), and its number of batches per epoch.
     """
     import tensorflow as tf
 
-    samples = len(targets)
+    samples, places = len(targets), len(targets if rows is None else rows)
     views = len(next(iter(arrays.values()))) // samples
     columns = {name: _on_host(array) for name, array in arrays.items()}
     answers = _on_host(targets), _on_host(np.asarray(weights, np.float32))
 
     def epoch_order(epoch):
-        order = tf.random.experimental.stateless_shuffle(tf.range(samples), seed=[seed, epoch])
-        batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
-        return batches.map(lambda rows: (epoch, rows))
+        if rows is None:
+            order = tf.random.experimental.stateless_shuffle(tf.range(samples), seed=[seed, epoch])
+            numbers = order
+        else:
+            order, numbers = tf.constant(rows, tf.int32), tf.range(places)
+        batches = tf.data.Dataset.from_tensor_slices((order, numbers)).batch(batch_size)
+        return batches.map(lambda order, numbers: (epoch, order, numbers))
 
-    def gather(epoch, rows):
-        places = rows
+    def gather(epoch, order, numbers):
+        found = order
         if views > 1:
-            drawn = tf.random.stateless_uniform((samples,), [seed, epoch], 0, views, tf.int32)
-            places = rows + samples * tf.gather(drawn, rows)
-        inputs = _gather(columns, places, augment, seed, epoch * samples)
-        return inputs, *(tf.gather(tensor, rows) for tensor in answers)
+            drawn = tf.random.stateless_uniform((places,), [seed, epoch], 0, views, tf.int32)
+            found = order + samples * tf.gather(drawn, numbers)
+        inputs = _gather(columns, found, numbers, augment, seed, epoch * places)
+        return inputs, *(tf.gather(tensor, order) for tensor in answers)
 
     batches = (
         tf.data.Dataset.range(first_epoch, epochs)
@@ -56,7 +63,7 @@ def training_pipeline(
         .map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(tf.data.AUTOTUNE)
     )
-    return batches, -(-samples // batch_size)
+    return batches, -(-places // batch_size)
 
 
 def judging_pipeline(arrays, targets=None, batch_size=256):
@@ -78,7 +85,7 @@ def view_pipeline(arrays, augment, seed, view, batch_size=64):
         tf.data.Dataset.range(samples)
         .batch(batch_size)
         .map(
-            lambda rows: _gather(columns, rows, augment, seed, view * samples),
+            lambda rows: _gather(columns, rows, rows, augment, seed, view * samples),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
@@ -86,21 +93,21 @@ def view_pipeline(arrays, augment, seed, view, batch_size=64):
     )
 
 
-def _gather(columns, rows, augment, seed, offset):
-    """The samples of these rows, each changed by chance where that is wanted."""
+def _gather(columns, rows, numbers, augment, seed, offset):
+    """The samples of these rows, each changed by chance, as its number says, where wanted."""
     import tensorflow as tf
 
     if augment is None:
         return {name: tf.gather(column, rows) for name, column in columns.items()}
-    rows = tf.cast(rows, tf.int64)
+    pairs = tf.stack([tf.cast(rows, tf.int64), tf.cast(numbers, tf.int64)], axis=1)
 
-    def one(row):
-        sample = {name: _sample(column, row) for name, column in columns.items()}
-        draw = tf.stack([tf.constant(seed, tf.int64), tf.cast(offset, tf.int64) + row])
+    def one(pair):
+        sample = {name: _sample(column, pair[0]) for name, column in columns.items()}
+        draw = tf.stack([tf.constant(seed, tf.int64), tf.cast(offset, tf.int64) + pair[1]])
         return augment(sample, draw)
 
-    first = tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).map(one).element_spec
-    return tf.map_fn(one, rows, fn_output_signature=first)
+    first = tf.data.Dataset.from_tensors(tf.constant([0, 0], tf.int64)).map(one).element_spec
+    return tf.map_fn(one, pairs, fn_output_signature=first)
 
 
 def _sample(column, row):

@@ -10,6 +10,7 @@ MODELS = {
     "FinalNN": "models.emotion.final_nn:FinalNN",
     "Net96": "models.clownfish.net96:Net96",
     "TransferCNN": "models.clownfish.transfer_cnn:TransferCNN",
+    "TripletClassifier": "models.snails.triplet_classifier:TripletClassifier",
 }
 
 

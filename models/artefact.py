@@ -18,9 +18,12 @@ import pandas as pd
 
 from datasets.base import Splits, Table
 from datasets.errors import InputError
+from models.inputs import inputs_to_json
+from models.nearest import write_reference
 from models.run_certainty import certainty, rejection_lines
 from models.run_report import write_report
-from models.runs import draft_folder, draft_run, read_json
+from models.runs import PREDICTIONS, draft_folder, draft_run, read_json
+from training.baselines import Comparison, p_text
 from training.calibration import Calibration
 from training.callbacks import HISTORY, STATE
 from training.evaluation import Result
@@ -28,7 +31,8 @@ from training.evaluation import Result
 EXAMPLES = 256
 LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn")
 SEALED = (
-    "model.keras", "savedmodel", "config.json", "labels.json", "split.json", "calibration.json",
+    "model.keras", "savedmodel", "config.json", "inputs.json", "labels.json", "split.json",
+    "calibration.json", "reference.npz",
 )  # fmt: skip
 
 
@@ -45,9 +49,11 @@ class Run:
         table, splits: the samples and which part each was in.
         results: part -> what the network did on it.
         probabilities: part -> (samples, classes), in the order of the split.
+        embeddings: (training samples, width), in the order of the split.
         calibration: fitted to the validation part.
         other_probabilities: (samples, classes) of samples of no class; None without such samples.
         modality_drop: modality -> test accuracy lost when it is shuffled.
+        baselines: simple classifiers on the same split.
         notes: lines to stand in card and report, such as which branches were used.
         started: when the training began.
     """
@@ -61,9 +67,11 @@ class Run:
     splits: Splits
     results: dict[str, Result]
     probabilities: dict[str, np.ndarray]
+    embeddings: np.ndarray
     calibration: Calibration
     other_probabilities: np.ndarray | None
     modality_drop: dict[str, float]
+    baselines: Comparison
     notes: tuple[str, ...]
     started: datetime
 
@@ -118,11 +126,14 @@ def write_run(draft: Path, run: Run) -> Path:
     """Complete a draft and rename it into place."""
     run.network.save(draft / "model.keras")
     _write_savedmodel(draft / "savedmodel", run)
+    write_json(draft / "inputs.json", inputs_to_json(run.inputs))
     write_json(draft / "labels.json", list(run.table.labels))
     write_json(draft / "split.json", _split_record(run))
     write_json(draft / "calibration.json", run.calibration.to_json())
     write_json(draft / "metrics.json", _metrics(run))
+    _write_predictions(draft / PREDICTIONS, run)
     _write_examples(draft / "examples.npz", run)
+    write_reference(draft, run)
     metadata = _metadata(draft, run)
     write_json(draft / "metadata.json", metadata)
     (draft / "README.md").write_text(_card(run, metadata))
@@ -173,6 +184,23 @@ def _write_examples(path: Path, run: Run) -> None:
     np.savez_compressed(path, true_label=labels, **arrays)
 
 
+def _write_predictions(path: Path, run: Run) -> None:
+    """The answer to every sample that was not trained on, in the order of the split."""
+    names, frames = np.array(run.table.labels, object), []
+    for part in [part for part in run.splits.parts() if part != "train"]:
+        samples = run.table.frame[["key", "label"]].iloc[run.splits[part]]
+        probabilities = run.probabilities[part]
+        frames.append(
+            samples.assign(
+                answer=names[probabilities.argmax(axis=1)],
+                confidence=run.calibration.confidences(probabilities),
+                part=part,
+            )
+        )
+    columns = ["key", "part", "label", "answer", "confidence"]
+    pd.concat(frames)[columns].to_csv(path, index=False, float_format="%.6f")
+
+
 def _split_record(run: Run) -> dict:
     frame = run.table.frame
     parts = {
@@ -190,6 +218,7 @@ def _metrics(run: Run) -> dict:
     metrics |= certainty(run)
     if run.modality_drop:
         metrics["modality_drop"] = run.modality_drop
+    metrics["baselines"] = run.baselines.to_json()
     return metrics
 
 
@@ -226,6 +255,7 @@ def _card(run: Run, metadata: dict) -> str:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["p_text"] = p_text
     return environment.get_template("card.md.j2").render(
         run=run, metadata=metadata, sizes=run.splits.sizes(), certainty=rejection_lines(run)
     )

@@ -21,17 +21,20 @@ from typing import ClassVar, final
 import keras
 import numpy as np
 
-from datasets import pipelines
+from datasets import load_table, pipelines
 from datasets.base import Division, Splits, Table, split_table
 from datasets.errors import InputError
+from datasets.folds import grouped
 from models import artefact
 from models.options import Options
+from models.run_baselines import baseline_views, compare_run
 from models.run_report import draw_confusions
 from models.runs import read_json
 from training import reports
 from training.calibration import Calibration, calibrate
+from training.epochs import compute
 from training.evaluation import Result, evaluate, permutation_drop
-from training.phases import Phase, Pipelines, compute, train_phases
+from training.phases import Phase, Pipelines, train_phases
 
 PIPELINES = Pipelines(
     pipelines.training_pipeline, pipelines.judging_pipeline, pipelines.view_pipeline
@@ -69,8 +72,10 @@ class _SetBy:
 
 
 def split_as_told(table: Table, options: Options) -> Division:
-    """All samples of a table, split by the rule that the options name."""
-    return Division(table, split_table(table, options.split_rule, options.seed))
+    """All samples of a table, split by the rule or the fold that the options name."""
+    table = grouped(table, options.group)
+    splits = split_table(table, options.split_rule, options.seed, options.tested_fold())
+    return Division(table, splits)
 
 
 class NNModel(abc.ABC):
@@ -96,6 +101,7 @@ class NNModel(abc.ABC):
     Options: ClassVar[type[Options]]
     inputs: tuple  # records of `models.inputs`: of the class, or made from the options
     divide: ClassVar[Callable[[Table, Options], Division]] = staticmethod(split_as_told)
+    backbone = None  # models.backbones.Backbone, where the network begins with one
 
     table: Table = _SetBy("loadData()")
     splits: Splits = _SetBy("loadData()")
@@ -124,6 +130,16 @@ class NNModel(abc.ABC):
     @abc.abstractmethod
     def prepareModel(self) -> None:
         """Describe the training: sets `phases`."""
+
+    def read_table(self, name: str, data_dir: str | None, strict: bool = True) -> Table:
+        """The samples of a data set with what this model sees of them.
+
+        Args:
+            name: one of `datasets.DATASETS`.
+            data_dir: where the user's data lie; None for a synthetic set.
+            strict: refuse labels that the data set does not know; else keep them as unknown.
+        """
+        return load_table(name, data_dir, tuple(record.name for record in self.inputs), strict)
 
     @property
     def is_loaded(self) -> bool:
@@ -180,6 +196,7 @@ class NNModel(abc.ABC):
         self._draft = artefact.open_draft(
             self.out, self.name(), self.run, self.options.to_json(), resume
         )
+        self._views = baseline_views(self, PIPELINES)  # before the backbone is fine-tuned
         try:
             train_phases(
                 network,
@@ -207,8 +224,15 @@ class NNModel(abc.ABC):
             StepOrderError: the model has not been trained.
         """
         draft = self._draft
-        answers = {part: self._answer(part) for part in self.splits.parts()}
+        outputs = {
+            part: self.outputs(self.table.take(self.splits[part])) for part in self.splits.parts()
+        }
+        answers = {
+            part: (found["probabilities"], self.table.targets[self.splits[part]])
+            for part, found in outputs.items()
+        }
         others = None if self.others is None else self.judge(self.others)
+        probabilities = {part: answer[0] for part, answer in answers.items()}
         run = artefact.Run(
             model=self.name(),
             network=self.raw_input_model(),
@@ -218,10 +242,14 @@ class NNModel(abc.ABC):
             table=self.table,
             splits=self.splits,
             results={part: evaluate(*answer, self.labels) for part, answer in answers.items()},
-            probabilities={part: answer[0] for part, answer in answers.items()},
+            probabilities=probabilities,
+            embeddings=outputs["train"]["embedding"],
             calibration=calibrate(*answers["validation"]),
             other_probabilities=others,
             modality_drop=self._modality_drops(),
+            baselines=compare_run(
+                self._views, self.table, self.splits, probabilities, self.options.seed
+            ),
             notes=tuple(self.notes),
             started=self._started,
         )
@@ -259,15 +287,24 @@ class NNModel(abc.ABC):
 
     @final
     def judge(self, table: Table) -> np.ndarray:
-        """Class probabilities, (samples, classes), of the samples of a table.
+        """Class probabilities, (samples, classes), of the samples of a table."""
+        return self.outputs(table)["probabilities"]
 
-        They are fitted some at a time: thousands of photographs would not fit into memory at once.
+    @final
+    def outputs(self, table: Table) -> dict[str, np.ndarray]:
+        """`probabilities` (samples, classes) and `embedding` (samples, width) of a table.
+
+        Its samples are fitted some at a time: thousands of photographs would not fit into memory.
         """
         rows = np.arange(len(table))
-        pieces = [rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE)]
-        return np.concatenate(
-            [self.probabilities(self.fitted(table.take(piece))) for piece in pieces]
-        )
+        pieces = [
+            compute(self.model, self.fitted(table.take(rows[start : start + AT_ONCE])), PIPELINES)
+            for start in range(0, len(rows), AT_ONCE)
+        ]
+        return {
+            name: np.concatenate([piece[name] for piece in pieces])
+            for name in ("probabilities", "embedding")
+        }
 
     @final
     def fitted(self, table: Table) -> dict[str, np.ndarray]:
@@ -300,9 +337,10 @@ class NNModel(abc.ABC):
     @final
     def raw_input_model(self) -> keras.Model:
         """The network behind its preprocessing: takes raw inputs, returns the named outputs."""
+        network = self.model
         raw = {record.name: record.raw_tensor() for record in self.inputs}
         fitted = {record.name: record.fit(raw) for record in self.inputs}
-        return keras.Model(raw, self.model(fitted), name=self.name())
+        return keras.Model(raw, network(fitted), name=self.name())
 
     @final
     def generatePlots(self, folder) -> list[Path]:

@@ -7,13 +7,16 @@ all derive from these records, so they cannot drift apart.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
 
+from datasets.columns import Column
 from datasets.images import Fit, fit_images
 from datasets.pictures import Pictures
 from models.layers import FitImage, ScaleLandmarks
+from models.runs import read_json
 
 
 @dataclass(frozen=True)
@@ -87,3 +90,63 @@ class LandmarkInput:
             f"float32, (batch, {self.points}, 2), x and y in pixels of the image given beside it "
             f"(without an image: of a face crop of {self.frame}x{self.frame} pixels)"
         )
+
+
+@dataclass(frozen=True)
+class MeasurementInput:
+    """Measurements of a specimen: raw float32 (batch, columns), in their own units.
+
+    NaN is a missing value; a categorical column holds the index of its value.
+    """
+
+    columns: tuple[Column, ...]
+
+    name = "measurements"
+
+    @property
+    def fitted_shape(self) -> tuple[int, ...]:
+        return (len(self.columns),)
+
+    def raw_tensor(self):
+        return keras.Input(self.fitted_shape, dtype="float32", name=self.name)
+
+    def fit(self, raw: dict):
+        return raw[self.name]  # the network standardises them itself
+
+    def fitted(self, column) -> np.ndarray:
+        """(samples, columns) of a table's column, which holds them as they are needed."""
+        return column
+
+    examples = fitted
+
+    def describe(self) -> str:
+        named = [
+            f"{column.name} (index in {', '.join(column.values)})" if column.values else column.name
+            for column in self.columns
+        ]
+        return f"float32, (batch, {len(self.columns)}), NaN where missing: {'; '.join(named)}"
+
+
+KINDS = {record.name: record for record in (ImageInput, LandmarkInput, MeasurementInput)}
+
+
+def inputs_to_json(records: tuple) -> list[dict]:
+    """The records as plain values, as `inputs.json` holds them."""
+    return [{"input": record.name, **asdict(record)} for record in records]
+
+
+def read_inputs(folder: Path) -> tuple:
+    """The records of a saved run.
+
+    Raises:
+        InputError: they are missing or cannot be read.
+    """
+    return tuple(_record(dict(values)) for values in read_json(folder, "inputs.json"))
+
+
+def _record(values: dict):
+    kind = KINDS[values.pop("input")]
+    if "columns" in values:
+        columns = values["columns"]
+        values["columns"] = tuple(Column(one["name"], tuple(one["values"])) for one in columns)
+    return kind(**values)

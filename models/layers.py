@@ -3,9 +3,11 @@
 from dataclasses import asdict
 
 import keras
+import numpy as np
 from keras import ops
 
 from datasets.images import Fit
+from models.fused_batch_norm import BatchNormalization as BatchNormalization  # for loading .keras
 
 
 @keras.saving.register_keras_serializable("menagerie")
@@ -54,3 +56,76 @@ class ScaleLandmarks(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "frame": self.frame}
+
+
+@keras.saving.register_keras_serializable("menagerie")
+class EncodeMeasurements(keras.layers.Layer):
+    """Measurements in their units -> what a dense layer can use.
+
+    Input: float32 (batch, columns) with NaN for missing values; categorical columns hold indices.
+    Output: float32 (batch, width): the numeric columns, standardised, a missing one at its mean;
+    then a flag, 0 or 1, for each column that has missing values in training; then a one-hot code
+    for each categorical column, all zeros where it is missing.
+
+    Args:
+        fill: (columns,) what stands in for a missing value.
+        mean: (columns,) subtracted.
+        deviation: (columns,) divided by.
+        sizes: (columns,) number of values of a categorical column, 0 for a numeric one.
+        flagged: numbers of the columns with a flag.
+    """
+
+    def __init__(self, fill, mean, deviation, sizes, flagged, **keywords):
+        super().__init__(**keywords)
+        self.fill, self.mean, self.deviation = list(fill), list(mean), list(deviation)
+        self.sizes, self.flagged = list(sizes), list(flagged)
+
+    @classmethod
+    def learnt_from(cls, values: np.ndarray, sizes, standardise: bool = True, **keywords):
+        """The layer for training measurements, (samples, columns) with NaN for missing ones.
+
+        Args:
+            values: as above.
+            sizes: (columns,) number of values of a categorical column, 0 for a numeric one.
+            standardise: False leaves all columns as they are, categorical ones as numbers (paper
+                000, section 4, "raw measurement values").
+        """
+        known = ~np.isnan(values)
+        counts = np.maximum(known.sum(axis=0), 1)
+        filled = np.where(known, values, 0.0).astype(np.float64)
+        fill = filled.sum(axis=0) / counts
+        spread = np.sqrt((np.where(known, values - fill, 0.0) ** 2).sum(axis=0) / counts)
+        if not standardise:
+            zeros, ones, none = ([value] * len(fill) for value in (0.0, 1.0, 0))
+            return cls(fill.tolist(), zeros, ones, none, [], **keywords)
+        # A column that is the same everywhere tells nothing: it becomes 0, not huge.
+        spread = np.where(spread > 1e-6 * np.maximum(1.0, np.abs(fill)), spread, np.inf)
+        deviation = np.where(np.isfinite(spread), spread, 1e30)
+        flagged = np.flatnonzero(~known.all(axis=0)).tolist()
+        return cls(fill.tolist(), fill.tolist(), deviation.tolist(), sizes, flagged, **keywords)
+
+    def call(self, values):
+        missing = ops.isnan(values)
+        filled = ops.where(missing, ops.convert_to_tensor(self.fill, values.dtype), values)
+        scaled = (filled - ops.convert_to_tensor(self.mean, values.dtype)) / (
+            ops.convert_to_tensor(self.deviation, values.dtype)
+        )
+        parts = [ops.take(scaled, self._numeric(), axis=1)] if self._numeric() else []
+        if self.flagged:
+            parts.append(ops.cast(ops.take(missing, self.flagged, axis=1), values.dtype))
+        for column, size in enumerate(self.sizes):
+            if size:
+                # -1, which is no index, gives zeros.
+                index = ops.where(missing[:, column], -1.0, values[:, column])
+                parts.append(ops.one_hot(ops.cast(index, "int32"), size, dtype=values.dtype))
+        return ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+
+    def _numeric(self) -> list[int]:
+        return [column for column, size in enumerate(self.sizes) if not size]
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], len(self._numeric()) + len(self.flagged) + sum(self.sizes))
+
+    def get_config(self):
+        names = ("fill", "mean", "deviation", "sizes", "flagged")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -16,10 +16,10 @@ from datasets.errors import InputError
 from datasets.images import Fit, fit_images
 from datasets.pictures import Pictures
 from models.backbones import build_backbone
-from models.clownfish import photographs
 from models.clownfish.net96 import Net96
-from models.clownfish.photographs import pixel_statistics, schedule, torch_start
+from models.clownfish.photographs import statistics, torch_start
 from models.clownfish.transfer_cnn import TransferCNN
+from training.schedules import schedule
 
 # Pictures of each species of which 10 % for validation leaves table 1 of the paper.
 TOTALS = {"clarkii": 590, "perideraion": 253, "ocellaris": 234, "frenatus": 156, "akallopisos": 90,
@@ -228,7 +228,7 @@ def bright():
     """Twelve pictures of 30 to 41 pixels; splits with eight, two and two of them."""
     rng = np.random.default_rng(6)
     images = [rng.integers(0, 200 + row, (30 + row, 41 - row, 3), np.uint8) for row in range(12)]
-    table = SimpleNamespace(modalities={"image": images})
+    table = SimpleNamespace(modalities={"image": Pictures.of(images)})
     splits = SimpleNamespace(train=np.arange(8), validation=np.array([8, 9]))
     return table, splits
 
@@ -236,23 +236,23 @@ def bright():
 def test_statistics_are_of_training_pixels_only(bright):
     table, splits = bright
     fit = Fit(16, 16, 3)
-    before = pixel_statistics(table, splits, fit, paper=False)
+    before = statistics(table, splits, fit, paper=False)
     pixels = fit_images(table.modalities["image"][:8], fit).reshape(-1, 3)
     np.testing.assert_allclose(before[0], pixels.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(before[1], pixels.std(axis=0), rtol=1e-4)
     images = list(table.modalities["image"])
     for row in range(8, 12):
         images[row] = np.zeros_like(images[row])
-    changed = SimpleNamespace(modalities={"image": images})
-    assert pixel_statistics(changed, splits, fit, paper=False) == before
-    assert pixel_statistics(changed, splits, fit, paper=True) != pixel_statistics(
+    changed = SimpleNamespace(modalities={"image": Pictures.of(images)})
+    assert statistics(changed, splits, fit, paper=False) == before
+    assert statistics(changed, splits, fit, paper=True) != statistics(
         table, splits, fit, paper=True
     )
 
 
 def test_the_papers_statistics_are_means_over_training_and_validation_pictures(bright):
     table, splits = bright
-    mean, deviation = pixel_statistics(table, splits, Fit(16, 16, 3), paper=True)
+    mean, deviation = statistics(table, splits, Fit(16, 16, 3), paper=True)
     squares = fit_images(table.modalities["image"][:10], Fit(224, 224, 3, 1.0)).reshape(10, -1, 3)
     np.testing.assert_allclose(mean, squares.mean(axis=(0, 1)), rtol=1e-4)
     np.testing.assert_allclose(deviation, squares.std(axis=1).mean(axis=0), rtol=1e-4)
@@ -300,15 +300,14 @@ def test_net96_begins_as_pytorch_would(net96, name, fan_in):
 
 def test_the_papers_rate_falls_to_a_tenth_every_seven_epochs():
     options = Net96.Options(preset="paper")
-    (steps,) = schedule(options, 1e-3, 50)
+    (steps,) = schedule(options.schedule, 1e-3, 50, options.patience)
     for epoch in (0, 6, 7, 13, 14, 49):
         assert steps.schedule(epoch) == pytest.approx(1e-3 * 0.1 ** (epoch // 7))
     assert steps.schedule(49) == pytest.approx(1e-10)
 
 
 def test_the_cosine_rises_for_a_twentieth_and_falls_to_nothing():
-    options = SimpleNamespace(schedule="cosine", patience=3)
-    rate, stop = schedule(options, 1e-2, 40)
+    rate, stop = schedule("cosine", 1e-2, 40, 3)
     assert (stop.monitor, stop.patience) == ("val_loss", 3)
     values = [rate.schedule(epoch) for epoch in range(40)]
     assert values[:3] == pytest.approx([1e-2 / 3, 2e-2 / 3, 1e-2])
@@ -341,14 +340,13 @@ def test_transfer_learning_takes_pretrained_weights_for_real_pictures_only():
 
 
 def test_the_head_is_the_same_whether_the_data_were_read_before_or_after_the_backbone(
-    few, monkeypatch
+    few,
 ):
     def prepared(read_first):
         keras.utils.set_random_seed(17)
         model = TransferCNN(TransferCNN.Options(image_size=32, species="2", seed=3))
         if not read_first:
             _ = model.backbone
-        monkeypatch.setattr(photographs, "load_table", lambda *_: few)
         model.split_table(few)
         model.createArchitecture()
         return model
@@ -383,7 +381,7 @@ def test_a_wrong_option_is_one_line_before_any_data_are_read(
     def read(*_):
         raise AssertionError("data were read")
 
-    monkeypatch.setattr(photographs, "load_table", read)
+    monkeypatch.setattr("models.base.load_table", read)
     for place, name in (("FILE", "mobilenet_v2_050"), ("OWN", "mobilenet_v2_035")):
         if place in flags:
             file = tmp_path / f"{name}.weights.h5"

@@ -219,7 +219,7 @@ def watched(kept):
     """Pipelines that note what the training was given."""
 
     def training(arrays, *rest):
-        kept.append((arrays, rest[-1]))
+        kept.append((arrays, rest[6]))
         return training_pipeline(arrays, *rest)
 
     return Pipelines(training, judging_pipeline, view_pipeline)

@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 
 import run
-from datasets.synthetic import faces, reef
-from models import artefact
+from datasets.synthetic import faces, reef, snails
+from models import artefact, pretrained
 from models.backbones import Backbone, build_backbone
-from models.clownfish import findings, net96, transfer_cnn
+from models.clownfish import findings, net96
 from training.recipes import clownfish_tables, recipe_names
 from training.statistics import mean_over_runs
 
 TABLES = "clownfish_tables"
-SMALLER = {TABLES: ["--set", "TransferCNN.image-size=32"]}
+SMALLER = {
+    TABLES: ["--set", "TransferCNN.image-size=32"],
+    "snails_figure4": ["--set", "image-size=32", "--set", "backbone=resnet18"],
+}
 
 
 def small_backbone(name, weights, height, width):
@@ -33,7 +36,7 @@ def small_backbone(name, weights, height, width):
 @pytest.fixture(scope="module")
 def tiny():
     """Small stand-ins for the demonstration sets: module -> table."""
-    return {faces: faces.load(200), reef: reef.load(130)}
+    return {faces: faces.load(200), reef: reef.load(130), snails: snails.load(130)}
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +55,7 @@ def reads(tiny, monkeypatch):
         monkeypatch.setattr(module, "load", reader(module, table))
     monkeypatch.setattr(net96, "CONVOLUTIONS", ((4, 5), (4, 3), (4, 3)))
     monkeypatch.setattr(net96, "DENSE", (12, 8))
-    monkeypatch.setattr(transfer_cnn, "build_backbone", small_backbone)
+    monkeypatch.setattr(pretrained, "build_backbone", small_backbone)
     monkeypatch.setattr(artefact, "write_report", lambda *_: None)
     monkeypatch.setattr(artefact, "_write_savedmodel", lambda *_: None)
     return found

@@ -92,11 +92,29 @@ class History(keras.callbacks.Callback):
         row = {"phase": self.phase, "epoch": epoch + 1}
         row |= {name: float(value) for name, value in logs.items() if name != "learning_rate"}
         row |= {"learning_rate": rate, "seconds": time.perf_counter() - self._start}
-        pd.DataFrame([row]).to_csv(self.path, mode="a", header=not self.path.exists(), index=False)
+        # Phases differ in what they tell, so the columns can grow.
+        earlier = [pd.read_csv(self.path)] if self.path.exists() else []
+        pd.concat([*earlier, pd.DataFrame([row])]).to_csv(self.path, index=False)
         if not math.isfinite(row["loss"]):
             raise ArithmeticError(
                 f"the loss became {row['loss']} in epoch {epoch + 1}: try a lower --learning-rate"
             )
+
+
+class ObjectiveFigures(keras.callbacks.Callback):
+    """Adds to the figures of an epoch what the objective has learnt and the mining has found.
+
+    Args:
+        sampling: of the phase, see `training.sampling`; its `figures`, if it has any, are told.
+    """
+
+    def __init__(self, sampling):
+        super().__init__()
+        self.sampling = sampling
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs.update(self.model.objective.figures())
+        logs.update(getattr(self.sampling, "figures", {}))
 
 
 class KeepBest(keras.callbacks.Callback):

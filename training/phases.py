@@ -12,13 +12,17 @@ from training.callbacks import (
     Checkpoint,
     History,
     KeepBest,
+    ObjectiveFigures,
     Progress,
     Resume,
     SeedEpochs,
     forget_later_epochs,
     read_state,
 )
+from training.epochs import Samples, compute, fit_epochs, steps_of
 from training.frozen import split_at_frozen
+from training.objectives import ObjectiveModel
+from training.sampling import Balanced, MinedTriplets
 
 SHORT_STEP_WEIGHTS = 100_000  # below this a step takes less time than Python needs to start it
 STEPS_AT_ONCE = 16
@@ -43,6 +47,8 @@ class Phase:
         keep_best: figure of the history whose best epoch is kept; None keeps the last epoch.
         batch_norm: what frozen batch normalisations do: `inference` uses what they know, `train`
             normalises by the batch and goes on averaging, as in PyTorch's training mode.
+        sampling: which samples make up each epoch; None for all of them, shuffled.
+        objective: such as `training.objectives.TripletObjective`, in place of `loss`.
     """
 
     name: str
@@ -57,6 +63,8 @@ class Phase:
     views: int | None = None
     keep_best: str | None = None
     batch_norm: str = "inference"
+    sampling: Balanced | MinedTriplets | None = None
+    objective: keras.layers.Layer | None = None
 
 
 @dataclass(frozen=True)
@@ -64,8 +72,8 @@ class Pipelines:
     """How arrays become batches; handed in, so that `training` knows no data set.
 
     Attributes:
-        training: (arrays, targets, weights, batch_size, seed, epochs, first_epoch, augment) ->
-            batches of all epochs in a row, and the number of batches per epoch.
+        training: (arrays, targets, weights, batch_size, seed, epochs, first_epoch, augment, rows)
+            -> batches of all epochs in a row, and the number of batches per epoch.
         judging: (arrays, targets or None) -> batches in row order.
         view: (arrays, augment, seed, number) -> batches in row order of one random view.
     """
@@ -115,24 +123,27 @@ def _train_phase(
     network, phase, train, validation, pipelines, fit, *, index, seed, folder, title, state
 ):
     set_trainable(network, phase.trainable, phase.batch_norm)
-    trained = keras.Model(network.input, network.output["probabilities"])
+    wanted = ("probabilities",) if phase.objective is None else ("embedding", "probabilities")
+    part = keras.Model(network.input, {name: network.output[name] for name in wanted})
     arrays, targets = train
     augment = phase.augment
-    split = split_at_frozen(trained)
+    split = split_at_frozen(part)
     if augment is None:
         arrays = fit(arrays)
     if split is not None and (augment is None or phase.views):
         arrays = _frozen_arrays(split.frozen, phase, arrays, pipelines, seed)
         validation = (compute(split.frozen, validation[0], pipelines), validation[1])
-        trained, augment = split.head, None
+        part, augment = split.head, None
     elif phase.views:
         raise ValueError(f"phase {phase.name}: stored views need a frozen part before what trains")
+    trained = _trained(part, phase)
     first = state["epoch"] if state else 0
     weights = phase.sample_weight
     weights = np.ones(len(targets), np.float32) if weights is None else weights
-    batches, steps = pipelines.training(
-        arrays, targets, weights, phase.batch_size, seed, phase.epochs, first, augment
-    )
+    samples = Samples(arrays, targets, weights, augment, fit)
+    steps = steps_of(phase, targets)
+    if phase.objective is not None:
+        phase.optimizer.exclude_from_weight_decay(phase.objective.trainable_variables)
     trained.compile(
         optimizer=phase.optimizer,
         loss=phase.loss,
@@ -143,6 +154,7 @@ def _train_phase(
     callbacks = [
         progress,
         SeedEpochs(seed),
+        *([ObjectiveFigures(phase.sampling)] if phase.objective else []),
         History(folder, phase.name),
         *phase.callbacks,
     ]
@@ -153,18 +165,16 @@ def _train_phase(
         callbacks.append(KeepBest(folder, phase.name, phase.keep_best, first))
     callbacks.append(Checkpoint(folder, index, phase.epochs))
     try:
-        trained.fit(
-            batches,
-            epochs=phase.epochs,
-            initial_epoch=first,
-            steps_per_epoch=steps,
-            shuffle=False,  # the pipeline does it
-            validation_data=pipelines.judging(*validation),
-            callbacks=callbacks,
-            verbose=0,
-        )
+        fit_epochs(trained, phase, samples, validation, pipelines, seed, first, callbacks)
     finally:
         progress.close()
+
+
+def _trained(part: keras.Model, phase: Phase) -> keras.Model:
+    """What is fitted: a network with one loss, or with an objective of several outputs."""
+    if phase.objective is None:
+        return keras.Model(part.input, part.output["probabilities"])
+    return ObjectiveModel(part.input, part.output, phase.objective)
 
 
 def set_trainable(
@@ -233,11 +243,6 @@ def _frozen_arrays(frozen, phase, arrays, pipelines, seed) -> dict:
         for number in range(phase.views)
     ]
     return {name: np.concatenate([view[name] for view in views]) for name in views[0]}
-
-
-def compute(model: keras.Model, arrays: dict, pipelines: Pipelines) -> dict:
-    """Outputs of a model for all samples, in row order: name -> array."""
-    return model.predict(pipelines.judging(arrays), verbose=0)
 
 
 def _steps_at_once(model, steps):

@@ -38,3 +38,18 @@ def cosine(
         return peak * 0.5 * (1 + cos(pi * (index - rising) / max(1, epochs - rising)))
 
     return keras.callbacks.LearningRateScheduler(rate)
+
+
+def schedule(kind: str, rate: float, epochs: int, patience: int | None) -> tuple:
+    """Callbacks for the learning rate and the end of a phase.
+
+    Args:
+        kind: `step`, a tenth of the rate every 7 epochs, or `cosine`.
+        rate: at the beginning, or at the peak.
+        epochs: of the phase.
+        patience: epochs without a lower validation loss after which it ends; None for no end.
+    """
+    rule = drop_every(7, 0.1, rate) if kind == "step" else cosine(rate, epochs)
+    if not patience:
+        return (rule,)
+    return rule, keras.callbacks.EarlyStopping(monitor="val_loss", patience=patience)

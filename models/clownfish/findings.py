@@ -12,7 +12,6 @@ import numpy as np
 
 from models import model_class
 from models.artefact import read_history
-from models.clownfish.photographs import load_photographs
 from models.runs import read_json
 
 SPECIES = ("clarkii", "perideraion", "ocellaris", "frenatus", "other")
@@ -137,7 +136,11 @@ def shared_mistakes(runs: Runs) -> list[str]:
         wrong = {}
         for name in ("RI2", "TL2"):
             model = _loaded(runs[name][seed])
-            table = load_photographs(model.options) if table is None else table
+            table = (
+                model.read_table(model.options.data, model.options.data_dir)
+                if table is None
+                else table
+            )
             wrong[name] = _wrong(model, table)
         shared = wrong["RI2"] & wrong["TL2"]
         line = (

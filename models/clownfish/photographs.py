@@ -8,19 +8,19 @@ from math import sqrt
 import keras
 import numpy as np
 
-from datasets import load_table
 from datasets.augmentation import PictureAugmentation
-from datasets.base import Division, Table
+from datasets.base import Division, Splits, Table
 from datasets.clownfish import CAPS, Choice, build
-from datasets.images import Fit, fit_images
-from models.options import Options, option
-from training.schedules import cosine, drop_every
+from datasets.folds import grouped
+from datasets.images import Fit
+from models.options import ScheduleOptions, option
+from models.pixels import pixel_statistics
 
 PAPER_STATISTICS = Fit(224, 224, 3, 1.0)
 
 
 @dataclass(frozen=True)
-class PhotographOptions(Options):
+class PhotographOptions(ScheduleOptions):
     """Options of every model that tells species apart in photographs."""
 
     REAL_DATA = "folders"
@@ -47,19 +47,6 @@ class PhotographOptions(Options):
         "recoloured too; none",
         choices=("paper", "strong", "none"),
     )
-    schedule: str | None = option(
-        "step: a tenth of the rate every 7 epochs; cosine: down to nothing, after a warm-up",
-        choices=("step", "cosine"),
-    )
-    patience: int | None = option(
-        "epochs without a lower validation loss after which training stops; the best epoch counts",
-        minimum=1,
-    )
-    learning_rate: float | None = option("initial learning rate", above=0.0)
-
-
-def load_photographs(options: PhotographOptions) -> Table:
-    return load_table(options.data, options.data_dir, ("image",))
 
 
 def divide(table: Table, options: PhotographOptions) -> Division:
@@ -72,32 +59,24 @@ def divide(table: Table, options: PhotographOptions) -> Division:
         cap=options.cap,
         exclude=options.exclude,
     )
-    return build(table, choice, options.split_rule, options.seed)
+    table = grouped(table, options.group)
+    return build(table, choice, options.split_rule, options.seed, options.tested_fold())
 
 
-def pixel_statistics(table: Table, splits, fit: Fit, paper: bool) -> tuple[list, list]:
-    """Mean and standard deviation of each colour, 0 to 255, of the training pictures.
+def statistics(table: Table, splits: Splits, fit: Fit, paper: bool) -> tuple[list, list]:
+    """Mean and deviation of each colour of the training pictures.
 
     Args:
         table: the samples.
         splits: its parts.
         fit: how the network sees them.
-        paper: take validation pictures too, cut to a square of 224 pixels, and the mean of each
-            picture's own deviation, as the authors' code does.
+        paper: as the authors' code has it: validation pictures too, cut to a square of 224 pixels.
     """
-    rows = splits.train
-    if paper:
-        rows, fit = np.concatenate([splits.train, splits.validation]), PAPER_STATISTICS
-    count, total, squares, deviations = 0, np.zeros(3), np.zeros(3), np.zeros(3)
-    for row in rows:
-        pixels = fit_images([table.modalities["image"][row]], fit).reshape(-1, 3).astype(float)
-        count += len(pixels)
-        total += pixels.sum(axis=0)
-        squares += (pixels**2).sum(axis=0)
-        deviations += pixels.std(axis=0)
-    mean = total / count
-    deviation = deviations / len(rows) if paper else np.sqrt(squares / count - mean**2)
-    return mean.tolist(), np.maximum(deviation, 1.0).tolist()
+    images = table.modalities["image"]
+    if not paper:
+        return pixel_statistics(images[splits.train], fit)
+    rows = np.concatenate([splits.train, splits.validation])
+    return pixel_statistics(images[rows], PAPER_STATISTICS, by_picture=True)
 
 
 def augmentation(options: PhotographOptions, fit: Fit) -> PictureAugmentation | None:
@@ -110,18 +89,6 @@ def augmentation(options: PhotographOptions, fit: Fit) -> PictureAugmentation | 
         fit, area=(0.25, 1), aspect=(3 / 4, 4 / 3), flip=True, turn=15,
         brightness=0.3, contrast=0.3, saturation=0.3,
     )  # fmt: skip
-
-
-def schedule(options: PhotographOptions, rate: float, epochs: int) -> tuple:
-    """Callbacks for the learning rate and the end of a phase."""
-    callbacks = [
-        drop_every(7, 0.1, rate) if options.schedule == "step" else cosine(rate, epochs),
-    ]
-    if options.patience:
-        callbacks.append(
-            keras.callbacks.EarlyStopping(monitor="val_loss", patience=options.patience)
-        )
-    return tuple(callbacks)
 
 
 def torch_start(fan_in: int) -> dict:

@@ -9,26 +9,25 @@ import keras
 from keras import layers
 
 from datasets.errors import InputError
-from models.backbones import Backbone, build_backbone, layers_of, unfreezable
+from models.backbones import Backbone
 from models.base import NNModel
 from models.clownfish.photographs import (
     PhotographOptions,
     augmentation,
     divide,
-    load_photographs,
-    pixel_statistics,
-    schedule,
+    statistics,
     torch_start,
 )
 from models.inputs import ImageInput
 from models.options import option
-from training.phases import Phase
+from models.pixels import standard_pixels
+from models.pretrained import BackboneOptions, backbone_phases, find_backbone, pool
 
 PAPER_CROP = 224 / 256
 
 
 @dataclass(frozen=True)
-class TransferCNNOptions(PhotographOptions):
+class TransferCNNOptions(PhotographOptions, BackboneOptions):
     """Options of TransferCNN."""
 
     SYNTHETIC_DEFAULTS = PhotographOptions.SYNTHETIC_DEFAULTS | {
@@ -37,7 +36,6 @@ class TransferCNNOptions(PhotographOptions):
         "image_size": 96,
         "epochs": 15,
     }
-    REAL_DEFAULTS = {"weights": "imagenet"}
     PRESETS = {
         "paper": {
             "split_rule": "holdout",
@@ -78,39 +76,15 @@ class TransferCNNOptions(PhotographOptions):
         },
     }
 
-    backbone: str | None = option(
-        "pretrained network: resnet18, or any of keras.applications (mobilenet_v2_035, "
-        "mobilenet_v3_small, efficientnet_v2_b0, ...) or of keras-hub's image presets"
-    )
-    weights: str | None = option(
-        "of the backbone: imagenet (downloaded), none (random: then all of it trains), or a file"
-    )
-    image_size: int | None = option("side of the picture in pixels", minimum=32, maximum=1024)
     normalise: str | None = option(
         "pixels: backbone, as it was trained; train, by the training pixels; paper, by the "
         "statistics of the authors' code",
         choices=("backbone", "train", "paper"),
     )
-    pooling: str | None = option(
-        "of the feature map: its average, or average and maximum side by side",
-        choices=("average", "average+maximum"),
-    )
     batch_norm: str | None = option(
         "of the frozen backbone: inference, or train, which goes on averaging as the paper did",
         choices=("inference", "train"),
     )
-    views: int | None = option(
-        "random views of each picture that are computed once and stored; without it every epoch "
-        "draws new ones",
-        minimum=1,
-    )
-    dropout: float | None = option("share of features left out", minimum=0.0, maximum=0.9)
-    unfreeze: str | None = option(
-        "what trains in a second phase: a share of the backbone's layers, counted from its end, or "
-        "groups of them, separated by commas, whose names begin so"
-    )
-    fine_tune_epochs: int | None = option("epochs of the second phase", minimum=0)
-    fine_tune_rate: float = option("learning rate of the second phase", 3e-4, above=0.0)
 
 
 class TransferCNN(NNModel):
@@ -132,33 +106,21 @@ class TransferCNN(NNModel):
     @cached_property
     def backbone(self) -> Backbone:
         """The pretrained network; its weights are found, or missed, before any data are read."""
-        side, options = self.options.image_size, self.options
-        if options.views and options.batch_norm == "train" and not self._is_random:
+        options = self.options
+        if options.views and options.batch_norm == "train" and not options.trains_whole:
             raise InputError(
                 "--views stores what a frozen backbone gives, and --batch-norm train would change "
                 "it: take --batch-norm inference, or --preset paper, which stores nothing"
             )
         self.seed_weights()  # it is built before the data are read, and may be random
-        backbone = build_backbone(options.backbone, options.weights, side, side)
-        if options.unfreeze:
-            _layers_to_train(backbone.network, options.unfreeze)
-            if not options.fine_tune_epochs:
-                raise InputError("--unfreeze needs --fine-tune-epochs: how long the groups train")
-        elif options.fine_tune_epochs:
-            raise InputError(
-                "--fine-tune-epochs needs --unfreeze: a share of the layers, such as 0.25, or "
-                f"groups of them, such as {', '.join(unfreezable(backbone)[-3:])}"
-            )
-        kept = "all of it trains" if self._is_random else "frozen"
-        if options.unfreeze and not self._is_random:
-            kept += f", then fine-tuned ({options.unfreeze})"
-        self.notes.append(f"Backbone {backbone.name}, weights {backbone.weights}, {kept}.")
+        backbone, line = find_backbone(options)
+        self.notes.append(line)
         return backbone
 
     def loadData(self):
         if not self.is_loaded:
             _ = self.backbone
-        self.split_table(load_photographs(self.options))
+        self.split_table(self.read_table(self.options.data, self.options.data_dir))
 
     def createArchitecture(self):
         options, classes = self.options, len(self.table.labels)
@@ -171,7 +133,7 @@ class TransferCNN(NNModel):
             classes, activation="softmax", name="probabilities", **torch_start(width)
         )
 
-        pooled = self._pool(backbone(self._pixels(image)))
+        pooled = pool(backbone(self._pixels(image)), options.pooling)
         kept = (
             layers.Dropout(options.dropout, name="dropout")(pooled) if options.dropout else pooled
         )
@@ -182,76 +144,25 @@ class TransferCNN(NNModel):
     def prepareModel(self):
         options = self.options
         paper = options.preset == "paper"
-        rate, epochs = options.learning_rate, options.epochs
-        shared = {
-            "batch_size": options.batch_size,
-            "augment": augmentation(options, self.inputs[0]),
-            "keep_best": "val_accuracy" if paper else "val_loss",
-            "batch_norm": options.batch_norm,
-        }
-        optimizer = (
-            keras.optimizers.SGD(rate, momentum=0.9) if paper else keras.optimizers.AdamW(rate)
-        )
-        if options.views and not self._is_random:
+        rate = options.learning_rate
+        if options.views and not options.trains_whole:
             self.notes.append(f"Head trained on {options.views} stored views of each picture.")
-        head = Phase(
-            name="head",
-            epochs=epochs,
-            optimizer=optimizer,
-            trainable=None if self._is_random else ("probabilities",),
-            callbacks=schedule(options, rate, epochs),
-            views=None if self._is_random else options.views,
-            **shared,
+        self.phases = backbone_phases(
+            options,
+            self.backbone.network,
+            ("probabilities",),
+            keras.optimizers.SGD(rate, momentum=0.9) if paper else keras.optimizers.AdamW(rate),
+            {
+                "batch_size": options.batch_size,
+                "augment": augmentation(options, self.inputs[0]),
+                "keep_best": "val_accuracy" if paper else "val_loss",
+                "batch_norm": options.batch_norm,
+            },
         )
-        tuned = options.fine_tune_epochs and not self._is_random
-        self.phases = (head, self._fine_tuning(shared)) if tuned else (head,)
-
-    def _fine_tuning(self, shared: dict) -> Phase:
-        options, backbone = self.options, self.backbone.network
-        chosen = [layer.name for layer in _layers_to_train(backbone, options.unfreeze)]
-        return Phase(
-            name="fine-tuning",
-            epochs=options.fine_tune_epochs,
-            optimizer=keras.optimizers.AdamW(options.fine_tune_rate),
-            trainable=("probabilities", *(f"{backbone.name}/{name}" for name in chosen)),
-            callbacks=schedule(options, options.fine_tune_rate, options.fine_tune_epochs),
-            **shared,
-        )
-
-    @property
-    def _is_random(self) -> bool:
-        """Whether the backbone knows nothing yet, so that there is nothing to freeze."""
-        return self.options.weights == "none"
 
     def _pixels(self, image):
         if self.options.normalise == "backbone":
             return self.backbone.preprocess(image)
-        mean, deviation = pixel_statistics(
-            self.table, self.splits, self.inputs[0], self.options.normalise == "paper"
-        )
-        offset = [-one / other for one, other in zip(mean, deviation, strict=True)]
-        scale = [1 / one for one in deviation]
-        return layers.Rescaling(scale, offset, name="standard_pixels")(image)
-
-    def _pool(self, feature_map):
-        average = layers.GlobalAveragePooling2D(name="average")(feature_map)
-        if self.options.pooling == "average":
-            return average
-        maximum = layers.GlobalMaxPooling2D(name="maximum")(feature_map)
-        return layers.Concatenate(name="features")([average, maximum])
-
-
-def _layers_to_train(network: keras.Model, what: str) -> list[keras.layers.Layer]:
-    """Layers of a backbone: a share of those with weights, from the end, or groups by name.
-
-    Raises:
-        InputError: a share that is none, or a group that no layer belongs to.
-    """
-    try:
-        share = float(what)
-    except ValueError:
-        return layers_of(network, [name.strip() for name in what.split(",") if name.strip()])
-    if not 0 < share <= 1:
-        raise InputError(f"--unfreeze {what}: a share above 0 and up to 1, or names of groups")
-    weighted = [layer for layer in network.layers if layer.weights]
-    return weighted[-max(1, round(share * len(weighted))) :]
+        paper = self.options.normalise == "paper"
+        found = statistics(self.table, self.splits, self.inputs[0], paper)
+        return standard_pixels(image, found, self.backbone.network)

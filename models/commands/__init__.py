@@ -2,8 +2,10 @@
 
 VERBS = {
     "train": "train a model, judge it and save the run (the default)",
+    "compare": "do cross-validations, or runs on the same split, differ? Paired tests",
     "evaluate": "judge a saved run, on its own data or on new data",
-    "predict": "ask a saved run about pictures",
+    "predict": "ask a saved run about pictures or specimens",
+    "embed": "write where a run places samples among one another to a table",
     "gather": "fetch pictures of species from GBIF, FishBase or FishPix",
     "data": "describe and audit a data set before training",
     "recipe": "make a table of a paper: theirs beside ours",

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from datasets import DATASETS, load_table
 from datasets.audit import audit
+from datasets.column_roles import Roles
 from datasets.errors import InputError
+from datasets.specimens import describe_roles
 from models.commands.parser import Parser, print_json, user_path
+
+ROLES = ("label", "measurements", "ranks", "group")
 
 
 def run(words: list[str]) -> int:
     parser = Parser("data", "Describe and audit a data set.")
     parser.add_argument("name", metavar="NAME", help=", ".join(DATASETS))
     parser.add_argument("--data-dir", type=user_path, help="where your data lie")
+    for name in ROLES:
+        parser.add_argument(
+            f"--{name}", metavar="COLUMNS", help=f"column(s) of a table of specimens: {name}"
+        )
     parser.add_json()
     arguments = parser.parse(words, "data")
     if arguments.name not in DATASETS:
         raise InputError(
             f"no data set is called '{arguments.name}': take one of {', '.join(DATASETS)}"
         )
-    table = load_table(arguments.name, arguments.data_dir, ("image",), strict=False)
+    table = _table(arguments)
     found = audit(table)
     parts = {
         part or "not assigned": int(count)
@@ -30,7 +38,19 @@ def run(words: list[str]) -> int:
         )
         return 0
     print(f"{table.name}: {table.provenance}")
+    for line in describe_roles(table):
+        print(line)
     print("parts: " + ", ".join(f"{part} {count}" for part, count in parts.items()))
     for line in found.lines():
         print(line)
     return 0
+
+
+def _table(arguments):
+    said = {name: getattr(arguments, name) for name in ROLES if getattr(arguments, name)}
+    if arguments.name == "specimens":
+        modalities = ("image", "measurements")
+        return load_table(arguments.name, arguments.data_dir, modalities, roles=Roles(**said))
+    if said:
+        raise InputError(f"--{next(iter(said))} is for tables: {arguments.name} has no columns")
+    return load_table(arguments.name, arguments.data_dir, ("image",), strict=False)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets import load_table
 from datasets.base import SPLITS, Table
 from datasets.errors import InputError
 from models import model_class
@@ -72,8 +71,8 @@ def _judge(model, table, others, target: float | None) -> dict:
 
 
 def _read_others(model, folder: Path):
-    names = tuple(record.name for record in model.inputs)
-    return load_table("folders", str(folder), names, strict=False)
+    kind = model.options.REAL_DATA
+    return model.read_table(kind if kind == "specimens" else "folders", str(folder), strict=False)
 
 
 def _own_split(model, part: str | None) -> tuple[dict, Table]:
@@ -91,10 +90,9 @@ def _own_split(model, part: str | None) -> tuple[dict, Table]:
 
 
 def _new_data(model, data_dir: Path) -> tuple[dict, Table]:
-    names = tuple(record.name for record in model.inputs)
     options = model.options
     name = options.data if options.data_dir else options.REAL_DATA
-    table = load_table(name, data_dir, names, strict=False)
+    table = model.read_table(name, str(data_dir), strict=False)
     split = read_json(model.folder, "split.json")
     seen = table.frame["digest"].isin(split["train"]["digests"]).to_numpy()
     if seen.all():

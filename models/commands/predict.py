@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.base import content_digest
 from datasets.errors import InputError
-from datasets.images import PICTURE_SUFFIXES, batches_of_equal_shape, decode_image, shrink
-from datasets.landmarks import extract_landmarks, scale_points
-from models import model_class
 from models.artefact import load_savedmodel, verify_run
+from models.commands.asking import outputs_for, read_asked
 from models.commands.parser import Parser, percent, print_json
+from models.inputs import read_inputs
+from models.nearest import Reference
 from models.runs import find_run, read_json
 from training.calibration import OTHER, Calibration
 
@@ -22,26 +21,54 @@ from training.calibration import OTHER, Calibration
 def run(words: list[str]) -> int:
     parser = Parser("predict", "Ask a saved run about pictures.")
     parser.add_argument("run", metavar="RUN", help="a run's folder, MODEL/RUN, or MODEL (newest)")
-    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="pictures, or folders of them")
+    parser.add_argument(
+        "inputs",
+        metavar="INPUT",
+        nargs="+",
+        help="pictures, folders of them, or tables of specimens (.csv)",
+    )
     parser.add_argument(
         "--top", type=int, default=3, metavar="N", help="classes to show (default 3)"
+    )
+    parser.add_argument(
+        "--nearest",
+        type=int,
+        default=3,
+        metavar="N",
+        help="most similar training specimens to show (default 3)",
+    )
+    parser.add_argument(
+        "--add",
+        action="append",
+        default=[],
+        metavar="CLASS=INPUT",
+        help="one more class, from a handful of its specimens, without training: every answer is "
+        "then the class with the nearest centroid; may be repeated",
     )
     parser.add_reject_at()
     parser.add_out()
     parser.add_json()
     arguments = parser.parse(words, "predict")
-    if arguments.top < 1:
-        raise InputError(f"--top {arguments.top}: at least 1 is needed")
+    for name, least in (("top", 1), ("nearest", 0)):
+        if getattr(arguments, name) < least:
+            raise InputError(f"--{name} {getattr(arguments, name)}: at least {least} is needed")
     folder = find_run(arguments.run, arguments.out)
     verify_run(folder)
     labels, network = read_json(folder, "labels.json"), load_savedmodel(folder)
     judge = Judge.of(folder, arguments.reject_at)
-    images, broken = _read(_files(arguments.inputs))
-    records = _records(folder)
-    outputs = _predict(network, records, list(images.values())) if images else []
+    reference = Reference.read(folder)
+    records = read_inputs(folder)
+    if arguments.add:
+        reference = _extended(reference, network, records, arguments)
+    asked = read_asked(arguments.inputs, records)
     answers = [
-        judge.answer(path, output["probabilities"], labels, arguments.top)
-        for path, output in zip(images, outputs, strict=True)
+        (
+            _by_centroid(reference, name, output["embedding"], arguments.top)
+            if arguments.add
+            else judge.answer(name, output["probabilities"], labels, arguments.top)
+        )
+        | {"nearest": reference.nearest(output["embedding"], arguments.nearest)}
+        for name, output in zip(asked.names, outputs_for(network, records, asked), strict=True)
     ]
     if arguments.json:
         print_json(
@@ -50,14 +77,21 @@ def run(words: list[str]) -> int:
                 "reject_at": judge.target,
                 "threshold": judge.threshold,
                 "predictions": answers,
-                "errors": broken,
+                "without_measurements": asked.unmeasured(),
+                "errors": asked.broken,
             }
         )
     else:
         _print(answers)
-    for line in broken:
+    if asked.unmeasured():
+        print(
+            f"{asked.unmeasured()} of {len(asked.names)} came without measurements, for which the "
+            "means of the training specimens stand in: give a table to answer by both",
+            file=sys.stderr,
+        )
+    for line in asked.broken:
         print(f"error: {line}", file=sys.stderr)
-    return 2 if broken else 0
+    return 2 if asked.broken else 0
 
 
 @dataclass(frozen=True)
@@ -91,13 +125,13 @@ class Judge:
             )
         return cls(calibration, target, threshold)
 
-    def answer(self, path: Path, probabilities, labels: list[str], top: int) -> dict:
+    def answer(self, name: str, probabilities, labels: list[str], top: int) -> dict:
         """Label, calibrated confidence and the most probable classes for one picture."""
         best = np.argsort(-probabilities)[:top]
         confidence = float(self.calibration.confidences(probabilities[None])[0])
         label = labels[best[0]] if confidence >= self.threshold else OTHER
         return {
-            "input": str(path),
+            "input": name,
             "label": label,
             "probability": float(probabilities.max()),
             "confidence": confidence,
@@ -108,72 +142,55 @@ class Judge:
         }
 
 
-def _records(folder: Path) -> tuple:
-    """The inputs of a run: those of its class, or of its options."""
-    chosen = model_class(read_json(folder, "metadata.json")["model"])
-    return chosen(chosen.Options.from_json(read_json(folder, "config.json"))).inputs
-
-
-def _files(inputs: list[str]) -> list[Path]:
-    """Pictures in the order given; a folder stands for all pictures below it."""
-    files = []
-    for text in inputs:
-        path = Path(text).expanduser()
-        if not path.exists():
-            raise InputError(f"{path} does not exist: name a picture or a folder of pictures")
-        found = (
-            [path]
-            if path.is_file()
-            else sorted(
-                inner for inner in path.rglob("*") if inner.suffix.lower() in PICTURE_SUFFIXES
-            )
+def _extended(reference: Reference, network, records, arguments) -> Reference:
+    """The reference with the classes that --add names."""
+    if arguments.reject_at:
+        raise InputError(
+            "--add answers by the nearest centroid, which --reject-at knows nothing of"
         )
-        if not found:
-            raise InputError(f"{path} holds no picture ({', '.join(PICTURE_SUFFIXES)})")
-        files += found
-    return files
+    for text in arguments.add:
+        label, _, place = text.partition("=")
+        if not label or not place:
+            raise InputError(f"--add {text}: expected CLASS=INPUT, a picture, a folder or a table")
+        if label in reference.labels:
+            raise InputError(
+                f"--add {label}: the run knows that class already: choose another name"
+            )
+        asked = read_asked([place], records)
+        if asked.broken:
+            raise InputError(f"--add {label}: {asked.broken[0]}")
+        vectors = [output["embedding"] for output in outputs_for(network, records, asked)]
+        reference = reference.with_class(label, np.stack(vectors), asked.names)
+    return reference
 
 
-def _read(files: list[Path]) -> tuple[dict[Path, np.ndarray], list[str]]:
-    """Decoded pictures, and a line for each file that is none."""
-    images, broken = {}, []
-    for path in files:
-        try:
-            images[path] = shrink(decode_image(path.read_bytes()))
-        except (OSError, ValueError) as error:
-            broken.append(f"{path}: {error}; give a picture file")
-    return images, broken
-
-
-def _predict(network, records, images: list[np.ndarray]) -> list[dict]:
-    """Outputs of the SavedModel for each picture; those of one size share batches."""
-    raw = _raw_inputs(records, images)
-    answers = [None] * len(images)
-    for rows in batches_of_equal_shape(images):
-        batch = {name: np.stack([values[row] for row in rows]) for name, values in raw.items()}
-        outputs = {name: value.numpy() for name, value in network.serve(batch).items()}
-        for place, row in enumerate(rows):
-            answers[row] = {name: value[place] for name, value in outputs.items()}
-    return answers
-
-
-def _raw_inputs(records, images: list[np.ndarray]) -> dict[str, list[np.ndarray]]:
-    """What a run takes, made from pictures of faces: input name -> one array per picture."""
-    names = {record.name: record for record in records}
-    raw = {"image": images} if "image" in names else {}
-    if "landmarks" in names:
-        points = extract_landmarks(images, [content_digest(image) for image in images])
-        if "image" not in names:
-            frame = names["landmarks"].frame
-            extents = np.array([image.shape[:2] for image in images])
-            points = scale_points(points, extents, (frame, frame))
-        raw["landmarks"] = list(points)
-    return raw
+def _by_centroid(reference: Reference, name: str, embedding: np.ndarray, top: int) -> dict:
+    """The class whose centroid is nearest to one embedding, and the next ones."""
+    classes, distances = reference.centroid_distances(embedding[None])
+    best = np.argsort(distances[0], kind="stable")[:top]
+    return {
+        "input": name,
+        "label": classes[best[0]],
+        "top": [
+            {"label": classes[index], "distance": float(distances[0, index])} for index in best
+        ],
+    }
 
 
 def _print(answers: list[dict]) -> None:
     for answer in answers:
         scores = ", ".join(
-            f"{entry['label']} {percent(entry['probability'])}" for entry in answer["top"]
+            f"{entry['label']} "
+            + (
+                percent(entry["probability"])
+                if "probability" in entry
+                else f"{entry['distance']:.3f}"
+            )
+            for entry in answer["top"]
         )
         print(f"{answer['input']}: {answer['label']} ({scores})")
+        if answer["nearest"]:
+            near = ", ".join(
+                f"{one['key']} ({one['label']}, {one['distance']:.3f})" for one in answer["nearest"]
+            )
+            print(f"  most like {near}")

@@ -33,8 +33,15 @@ def run(words: list[str]) -> int:
     parser.add_argument(
         "--data-dir", type=user_path, help="the real data; without it, the demonstration set"
     )
-    parser.add_argument("--quick", action="store_true", help="one seed, few epochs")
-    parser.add_argument("--seeds", help="comma-separated, instead of the recipe's own")
+    parser.add_argument("--quick", action="store_true", help="one seed or fold, few epochs")
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="as large and as long as in the paper, where that takes days",
+    )
+    parser.add_argument(
+        "--seeds", help="comma-separated, instead of the recipe's own seeds or folds"
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -85,11 +92,14 @@ def _recipe(name: str) -> Recipe:
 
 def _seeds(arguments, recipe: Recipe) -> tuple[int, ...]:
     if not arguments.seeds:
-        return recipe.seeds[:1] if arguments.quick else recipe.seeds
+        return recipe.repetitions[:1] if arguments.quick else recipe.repetitions
     try:
-        return tuple(int(seed) for seed in arguments.seeds.split(","))
+        numbers = tuple(int(seed) for seed in arguments.seeds.split(","))
     except ValueError:
         raise InputError(f"--seeds {arguments.seeds}: numbers separated by commas") from None
+    if recipe.folds and not set(numbers) <= set(recipe.repetitions):
+        raise InputError(f"--seeds {arguments.seeds}: the recipe has folds 1 to {recipe.folds}")
+    return numbers
 
 
 def _settings(texts: list[str], recipe: Recipe) -> dict[str, dict]:
@@ -154,9 +164,12 @@ class _RecipeRuns:
         self.rows = {row.name: row for row in recipe.rows}
         self.data_dir = str(arguments.data_dir) if arguments.data_dir else None
         self.out = arguments.out
-        self.extra = recipe.quick if arguments.quick else {}
+        self.extra = (recipe.full if arguments.full else recipe.shared) | (
+            recipe.quick if arguments.quick else {}
+        )
         self.settings = _settings(arguments.set, recipe)
-        self.kind = ("-quick" * arguments.quick) + ("" if self.data_dir else "-demonstration")
+        self.kind = "-quick" * arguments.quick + "-full" * arguments.full
+        self.kind += "" if self.data_dir else "-demonstration"
         self.left_out = {}
         self._tables = {}
 
@@ -168,7 +181,7 @@ class _RecipeRuns:
                 _ = model.backbone
 
     def folder_of(self, row: Row, seed: int) -> Path | None:
-        """The folder of a row's run for one seed; None if the data do not allow the row."""
+        """The folder of a row's run for one seed or fold; None if the data do not allow the row."""
         if row.name in self.left_out:
             return None
         options, folder = self._options(row, seed), self._folder(row, seed)
@@ -178,7 +191,7 @@ class _RecipeRuns:
                     f"{folder} was trained with other options than the recipe's: "
                     "move it away, or give another --out"
                 )
-            log.info("%s, seed %d: takes the run %s", row.name, seed, folder)
+            log.info("%s, number %d: takes the run %s", row.name, seed, folder)
             return folder
         keras.utils.clear_session()
         model = model_class(row.model)(options, self.out, folder.name)
@@ -188,7 +201,7 @@ class _RecipeRuns:
             self.left_out[row.name] = str(error)
             log.info(error)
             return None
-        log.info("%s, seed %d: trains %s", row.name, seed, folder)
+        log.info("%s, number %d: trains %s", row.name, seed, folder)
         model.createArchitecture()
         model.prepareModel()
         model.train(resume=draft_folder(self.out, row.model, folder.name).exists())
@@ -200,12 +213,15 @@ class _RecipeRuns:
             for option, other in row.uses.items()
         }
         chosen = row.options | uses | self.extra | self.settings[row.model]
-        return model_class(row.model).Options(data_dir=self.data_dir, seed=seed, **chosen)
+        folds = self.recipe.folds
+        number = {"folds": folds, "fold": seed} if folds else {"seed": seed}
+        return model_class(row.model).Options(data_dir=self.data_dir, **number, **chosen)
 
     def _folder(self, row: Row, seed: int) -> Path:
         """The same for a row that several recipes share, so that it is trained once."""
         words = "".join(letter if letter.isalnum() else " " for letter in row.name).split()
-        return self.out / row.model / f"recipe-{'-'.join(words).lower()}{self.kind}-seed{seed}"
+        number = f"{'fold' if self.recipe.folds else 'seed'}{seed}"
+        return self.out / row.model / f"recipe-{'-'.join(words).lower()}{self.kind}-{number}"
 
     def _give_data(self, model, row):
         """Let a model read its data, or divide the table that was read for it before."""
@@ -262,12 +278,13 @@ def _write(folder, recipe, runs, page) -> None:
     write_json(folder / "table.json", {name: page[name] for name in ("rows", "findings")})
     seeds = list(next(iter(runs.values())))
     parts = [part for part in PARTS if any(entry[part] for entry in table)]
+    kind = "fold" if recipe.folds else "seed"
     text = [
         f"# {recipe.title}",
         "",
-        f"Data: {page['provenance']}. Seeds {', '.join(map(str, seeds))}; "
-        f"{_sizes(table)}. Accuracy in percent: the mean of the seeds, "
-        "its 95 % interval over seeds (Student), and each seed.",
+        f"Data: {page['provenance']}. {kind.capitalize()}s {', '.join(map(str, seeds))}; "
+        f"{_sizes(table, kind)}. Accuracy in percent: the mean of the {kind}s, "
+        f"its 95 % interval over {kind}s (Student), and each {kind}.",
         "",
         "| network | " + " | ".join(f"{part} | paper" for part in parts) + " |",
         "|---" * (1 + 2 * len(parts)) + "|",
@@ -282,16 +299,16 @@ def _write(folder, recipe, runs, page) -> None:
     for column in ("val_accuracy", "val_loss") if compared else ():
         histories = {name: read_history(runs[name][seeds[0]]) for name in compared}
         plot_comparison(histories, column, folder / f"{column}.png")
-        text += ["", f"![{column} over the epochs, seed {seeds[0]}]({column}.png)"]
+        text += ["", f"![{column} over the epochs, {kind} {seeds[0]}]({column}.png)"]
     (folder / "README.md").write_text("\n".join(text) + "\n")
 
 
-def _sizes(table: list[dict]) -> str:
+def _sizes(table: list[dict], kind: str) -> str:
     """How many samples were judged: in one number where it is the same for all rows."""
     if len({(entry["n"], entry["judged"]) for entry in table}) == 1:
-        return f"n = {table[0]['n']} {table[0]['judged']} samples per seed"
+        return f"n = {table[0]['n']} {table[0]['judged']} samples per {kind}"
     listed = ", ".join(f"{entry['name']} {entry['n']} {entry['judged']}" for entry in table)
-    return f"n, samples per seed: {listed}"
+    return f"n, samples per {kind}: {listed}"
 
 
 def _line(entry: dict, parts: list[str]) -> str:

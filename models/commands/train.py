@@ -9,10 +9,14 @@ from pathlib import Path
 
 from datasets.audit import audit
 from datasets.errors import InputError
+from datasets.folds import fold_notes, group_notes
+from datasets.specimens import describe_roles
 from models import MODELS, model_class
 from models.artefact import check_place
+from models.commands.cross_validation import CrossValidation
 from models.commands.parser import Parser, print_json, share_with_interval
-from models.runs import draft_run, drafts, read_json
+from models.run_baselines import baseline_lines
+from models.runs import draft_run, drafts, has_draft, read_json
 from training.phases import set_trainable
 
 log = logging.getLogger("menagerie")
@@ -23,28 +27,46 @@ def run(words: list[str]) -> int:
     chosen = model_class(arguments.model)
     flags = {name: value for name, value in vars(arguments).items() if name not in _OWN}
     options = chosen.Options(**flags)
-    model = chosen(options, arguments.out, _run_name(arguments, chosen.__name__))
+    _check_run_name(arguments.run)
+    if options.folds and not options.fold:
+        training = CrossValidation(chosen, options, arguments, _go_through_the_steps)
+    else:
+        training = _Training(chosen, options, arguments)
     try:
-        _go_through_the_steps(model, arguments.resume)
+        training.train()
     except KeyboardInterrupt:
-        log.info("\n%s", _how_to_go_on(model))
+        log.info("\n%s", _how_to_go_on(training))
         return 130
     except ArithmeticError as error:
         raise InputError(str(error)) from error
-    _report(model, arguments.json)
+    training.report()
     return 0
 
 
-def _how_to_go_on(model) -> str:
-    command = f"{model.options.command(model.name())} --out {model.out} --run {model.run}"
-    if _has_draft(model.out, model.run):
+class _Training:
+    """The training of one run."""
+
+    def __init__(self, chosen, options, arguments):
+        self.options, self.arguments = options, arguments
+        self.model = chosen(options, arguments.out, _run_name(arguments, chosen.__name__))
+        self.name, self.out, self.run = self.model.name(), self.model.out, self.model.run
+
+    def train(self) -> None:
+        _go_through_the_steps(self.model, self.arguments.resume)
+
+    def report(self) -> None:
+        _report(self.model, self.arguments.json)
+
+    def has_begun(self) -> bool:
+        return has_draft(self.out, self.run)
+
+
+def _how_to_go_on(training) -> str:
+    command = f"{training.options.command(training.name)} --out {training.out}"
+    command += f" --run {training.run}"
+    if training.has_begun():
         return f"interrupted; go on with: {command} --resume"
     return f"interrupted before anything was trained; begin again with: {command}"
-
-
-def _has_draft(out: Path, run: str) -> bool:
-    """Whether a training of that name waits; FinalNN's may wait in one of its branches."""
-    return bool(list(out.glob(f"*/.{run}.partial")))
 
 
 _OWN = {"model", "out", "run", "resume", "json", "debug"}
@@ -66,11 +88,14 @@ def _arguments(words) -> argparse.Namespace:
     return parser.parse(words, name)
 
 
+def _check_run_name(run: str | None) -> None:
+    if run is not None and (Path(run).name != run or run.startswith(".")):
+        raise InputError(f"--run {run}: a plain name is needed; --out says where it goes")
+
+
 def _run_name(arguments, model: str) -> str | None:
     """The name asked for; with --resume alone, that of the newest interrupted training."""
     out, run = arguments.out, arguments.run
-    if run is not None and (Path(run).name != run or run.startswith(".")):
-        raise InputError(f"--run {run}: a plain name is needed; --out says where it goes")
     if not arguments.resume:
         return run
     if run is None:
@@ -78,7 +103,7 @@ def _run_name(arguments, model: str) -> str | None:
         if not waiting:
             raise InputError(f"no interrupted training of {model} is in {out}: leave --resume out")
         return draft_run(waiting[-1])
-    if not _has_draft(out, run):
+    if not has_draft(out, run):
         raise InputError(f"no interrupted training called {run} lies in {out}")
     return run
 
@@ -86,10 +111,12 @@ def _run_name(arguments, model: str) -> str | None:
 def _go_through_the_steps(model, resume: bool) -> None:
     check_place(model.out, model.name(), model.run)
     model.loadData()
+    model.notes.extend(_split_notes(model))
     log.info("data: %s", model.table.provenance)
     if model.options.split_rule != "official" and model.table.frame["part"].any():
         log.info("  the parts that the data come with are not used: --split-rule official does")
-    for line in (*audit(model.table, model.splits).lines(), *model.notes):
+    found = audit(model.table, model.splits).lines()
+    for line in (*describe_roles(model.table), *found, *model.notes):
         log.info("  %s", line)
     model.createArchitecture()
     model.prepareModel()
@@ -101,6 +128,13 @@ def _go_through_the_steps(model, resume: bool) -> None:
     model.train(resume)
     log.info("judging and writing the run ...")
     model.save()
+
+
+def _split_notes(model) -> list[str]:
+    """What is to be said about groups, and about classes too small for the folds."""
+    options, table = model.options, model.table
+    lines = group_notes(table, options.group) if options.group else []
+    return lines + (fold_notes(table, options.folds, options.seed) if options.folds else [])
 
 
 def _report(model, as_json: bool) -> None:
@@ -118,4 +152,6 @@ def _report(model, as_json: bool) -> None:
         )
     for name, drop in metrics.get("modality_drop", {}).items():
         print(f"  shuffling {name} among the test samples costs {100 * drop:.1f} points")
+    for line in baseline_lines(metrics["baselines"]):
+        print(f"  {line}")
     print(f"run:    {model.folder}\nreport: {model.folder / 'reports' / 'report.html'}")

@@ -35,21 +35,32 @@ class Recipe:
     Attributes:
         title: what the table shows, and where it stands in the paper.
         rows: in the order in which they are trained.
-        seeds: each row is trained once for each.
+        seeds: each row is trained once for each; not used where there are folds.
         findings: "module:function" from (row name -> seed -> run folder) to lines that stand below
             the table.
         compared: names of rows whose curves are drawn together.
         quick: options of every row under --quick, which also takes the first seed alone.
         one_table: whether all rows learn from the same table, which is then read only once.
+        folds: of a cross-validation, each of which takes the place of a seed; 0 for none.
+        shared: options of every row, unless --full is said.
+        full: options of every row under --full, the paper's own size.
     """
 
     title: str
     rows: tuple[Row, ...]
-    seeds: tuple[int, ...]
     findings: str
+    seeds: tuple[int, ...] = (0,)
     compared: tuple[str, ...] = ()
     quick: dict = field(default_factory=dict)
     one_table: bool = False
+    folds: int = 0
+    shared: dict = field(default_factory=dict)
+    full: dict = field(default_factory=dict)
+
+    @property
+    def repetitions(self) -> tuple[int, ...]:
+        """The seeds, or the numbers of the folds."""
+        return tuple(range(1, self.folds + 1)) or self.seeds
 
 
 def recipe_names() -> list[str]:

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from training.reports import drawing
 
+LOSS_WEIGHT = "s_"  # begins the columns of the learnt weights of several losses
 CURVES = {"accuracy": "Accuracy", "loss": "Loss", "learning_rate": "Learning rate"}
 
 
@@ -17,14 +18,19 @@ def plot_history(history: pd.DataFrame, folder: Path) -> list[Path]:
 
     Args:
         history: one row per epoch with `epoch` (from 1) and `phase`, and any of `accuracy`, `loss`
-            (with `val_accuracy`, `val_loss` for the validation part) and `learning_rate`.
-        folder: where `accuracy.png`, `loss.png` and `learning_rate.png` go.
+            (with `val_accuracy`, `val_loss` for the validation part), `learning_rate`, and learnt
+            loss weights, whose names begin with `s_`.
+        folder: where `accuracy.png`, `loss.png`, `learning_rate.png` and `loss_weights.png` go.
 
     Returns:
         The files written; a column that is missing or empty has none.
     """
     drawn = [column for column in CURVES if _has_values(history, column)]
-    return [_plot_curve(history, column, Path(folder) / f"{column}.png") for column in drawn]
+    paths = [_plot_curve(history, column, Path(folder) / f"{column}.png") for column in drawn]
+    learnt = [column for column in history if column.startswith(LOSS_WEIGHT)]
+    if learnt:
+        paths.append(_plot_loss_weights(history, learnt, Path(folder) / "loss_weights.png"))
+    return paths
 
 
 def plot_comparison(histories: dict[str, pd.DataFrame], column: str, path: Path) -> Path:
@@ -52,6 +58,16 @@ def _plot_curve(history: pd.DataFrame, column: str, path: Path) -> Path:
         axes.legend()
     _mark_phases(axes, history)
     figure.suptitle(CURVES[column], fontsize=11)
+    return drawing.save(figure, path)
+
+
+def _plot_loss_weights(history: pd.DataFrame, columns: list[str], path: Path) -> Path:
+    figure, axes = _curve_axes("s")
+    for index, column in enumerate(columns):
+        _draw_curve(axes, history, column, column.removeprefix(LOSS_WEIGHT), index)
+    axes.legend()
+    _mark_phases(axes, history)
+    figure.suptitle("Learnt weights of the losses: each counts exp(-s)", fontsize=11)
     return drawing.save(figure, path)
 
 

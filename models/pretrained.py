@@ -1,0 +1,149 @@
+"""What the models on a pretrained backbone share: options, the backbone, pooling, phases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+from keras import layers
+
+from datasets.errors import InputError
+from models.backbones import Backbone, build_backbone, layers_of, unfreezable
+from models.options import ScheduleOptions, option
+from training.phases import Phase
+from training.schedules import schedule
+
+
+@dataclass(frozen=True)
+class BackboneOptions(ScheduleOptions):
+    """Options of every model that begins with a pretrained network."""
+
+    REAL_DEFAULTS = {"weights": "imagenet"}
+
+    backbone: str | None = option(
+        "pretrained network: resnet18, or any of keras.applications (mobilenet_v2_035, "
+        "mobilenet_v3_small, efficientnet_v2_b0, ...) or of keras-hub's image presets"
+    )
+    weights: str | None = option(
+        "of the backbone: imagenet (downloaded), none (random: then all of it trains), or a file"
+    )
+    image_size: int | None = option("side of the picture in pixels", minimum=32, maximum=1024)
+    pooling: str | None = option(
+        "of the feature map: its average, or average and maximum side by side",
+        choices=("average", "average+maximum"),
+    )
+    views: int | None = option(
+        "random views of each picture that are computed once and stored; without it every epoch "
+        "draws new ones",
+        minimum=1,
+    )
+    dropout: float | None = option("share of features left out", minimum=0.0, maximum=0.9)
+    unfreeze: str | None = option(
+        "what trains in a second phase: a share of the backbone's layers, counted from its end, or "
+        "groups of them, separated by commas, whose names begin so; none: there is no second "
+        "phase; all: the whole network trains from the beginning"
+    )
+    fine_tune_epochs: int | None = option("epochs of the second phase", minimum=0)
+    fine_tune_rate: float | None = option("learning rate of the second phase", 3e-4, above=0.0)
+
+    @property
+    def trains_whole(self) -> bool:
+        """Whether nothing is frozen: that is wanted, or the backbone knows nothing yet."""
+        return self.weights == "none" or self.unfreeze == "all"
+
+    @property
+    def is_fine_tuned(self) -> bool:
+        """Whether a second phase follows."""
+        return bool(self.fine_tune_epochs) and self.unfreeze != "none" and not self.trains_whole
+
+
+def find_backbone(options: BackboneOptions) -> tuple[Backbone, str]:
+    """The backbone that the options name, and a line that says what becomes of it.
+
+    Raises:
+        InputError: it or its weights are not to be had, or the options contradict each other.
+    """
+    side = options.image_size
+    backbone = build_backbone(options.backbone, options.weights, side, side)
+    if options.unfreeze and options.unfreeze not in ("none", "all"):
+        layers_to_train(backbone.network, options.unfreeze)
+        if not options.fine_tune_epochs:
+            raise InputError(
+                "--unfreeze needs --fine-tune-epochs: how long the groups train; --unfreeze none "
+                "leaves the backbone frozen"
+            )
+    elif options.fine_tune_epochs and not options.unfreeze:
+        raise InputError(
+            "--fine-tune-epochs needs --unfreeze: a share of the layers, such as 0.25, or "
+            f"groups of them, such as {', '.join(unfreezable(backbone)[-3:])}"
+        )
+    kept = "all of it trains" if options.trains_whole else "frozen"
+    if options.is_fine_tuned:
+        kept += f", then fine-tuned ({options.unfreeze})"
+    return backbone, f"Backbone {backbone.name}, weights {backbone.weights}, {kept}."
+
+
+def pool(feature_map, pooling: str):
+    """(batch, height, width, channels) -> (batch, channels), or twice as wide with maxima."""
+    average = layers.GlobalAveragePooling2D(name="average")(feature_map)
+    if pooling == "average":
+        return average
+    maximum = layers.GlobalMaxPooling2D(name="maximum")(feature_map)
+    return layers.Concatenate(name="pooled")([average, maximum])
+
+
+def backbone_phases(options, backbone, head: tuple[str, ...], optimizer, shared, objective=None):
+    """Train the head on the frozen backbone, then both where that is wanted.
+
+    Args:
+        options: BackboneOptions.
+        backbone: keras.Model inside the network.
+        head: names of the layers behind it.
+        optimizer: of the first phase.
+        shared: what both phases are told.
+        objective: () -> objective of a phase, each with weights of its own; None for the
+            cross-entropy.
+    """
+    whole = options.trains_whole
+    first = Phase(
+        name="training" if whole else "head",
+        epochs=options.epochs,
+        optimizer=optimizer,
+        trainable=None if whole else head,
+        callbacks=schedule(
+            options.schedule, options.learning_rate, options.epochs, options.patience
+        ),
+        views=None if whole else options.views,
+        objective=objective and objective(),
+        **shared,
+    )
+    if not options.is_fine_tuned:
+        return (first,)
+    chosen = layers_to_train(backbone, options.unfreeze)
+    rate, epochs = options.fine_tune_rate, options.fine_tune_epochs
+    second = Phase(
+        name="fine-tuning",
+        epochs=epochs,
+        optimizer=keras.optimizers.AdamW(rate),
+        trainable=(*head, *(f"{backbone.name}/{layer.name}" for layer in chosen)),
+        callbacks=schedule(options.schedule, rate, epochs, options.patience),
+        objective=objective and objective(),
+        **shared,
+    )
+    return (first, second)
+
+
+def layers_to_train(network: keras.Model, what: str) -> list[keras.layers.Layer]:
+    """Layers of a backbone: a share of those with weights, from the end, or groups by name.
+
+    Raises:
+        InputError: a share that is none, or a group that no layer belongs to.
+    """
+    try:
+        share = float(what)
+    except ValueError:
+        return layers_of(network, [name.strip() for name in what.split(",") if name.strip()])
+    if not 0 < share <= 1:
+        raise InputError(f"--unfreeze {what}: a share above 0 and up to 1, or names of groups")
+    weighted = [layer for layer in network.layers if layer.weights]
+    return weighted[-max(1, round(share * len(weighted))) :]

@@ -1,0 +1,1 @@
+"""Multimodal triplet classifier (paper 000)."""

@@ -1,0 +1,255 @@
+"""TripletClassifier: species from a picture, measurements and kinship (paper 000, section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import keras
+import numpy as np
+from keras import layers
+
+from datasets.base import Table
+from datasets.errors import InputError
+from models.backbones import Backbone
+from models.base import NNModel
+from models.inputs import ImageInput, MeasurementInput, read_inputs
+from models.layers import EncodeMeasurements
+from models.options import option
+from models.pixels import pixel_statistics, standard_pixels
+from models.pretrained import BackboneOptions, backbone_phases, find_backbone, pool
+from models.snails.specimens import augmentation, class_margins, load_specimens
+from training.objectives import TripletObjective
+from training.sampling import Balanced, MinedTriplets
+
+HEAD = ("image_features", "embedding", "probabilities")
+
+
+@dataclass(frozen=True)
+class TripletClassifierOptions(BackboneOptions):
+    """Options of TripletClassifier."""
+
+    REAL_DATA = "specimens"
+    DEMONSTRATION = "snails"
+    SYNTHETIC_DEFAULTS = {
+        "backbone": "resnet18",
+        "weights": "none",
+        "image_size": 64,
+        "epochs": 12,
+        "measurements": "shell",
+    }
+    PRESETS = {
+        "paper": {
+            "split_rule": "stratified",
+            "epochs": 100,
+            "batch_size": 16,
+            "learning_rate": 1e-3,
+            "schedule": "cosine",
+            "augmentation": "paper",
+            "backbone": "mobilenet_v3_small",
+            "image_size": 224,
+            "normalise": "complete",
+            "pooling": "average",
+            "dropout": 0.0,
+            "unfreeze": "all",
+            "fine_tune_epochs": 0,
+            "standardise": False,
+            "measurement_dropout": 0.0,
+            "triplet": "dynamic",
+            "classified": "anchors",
+        },
+        "recommended": {
+            "split_rule": "stratified",
+            "epochs": 60,
+            "batch_size": 32,
+            "learning_rate": 5e-3,
+            "schedule": "cosine",
+            "patience": 30,
+            "augmentation": "strong",
+            "views": 4,
+            "backbone": "mobilenet_v2_035",
+            "image_size": 224,
+            "normalise": "backbone",
+            "pooling": "average+maximum",
+            "dropout": 0.5,
+            "unfreeze": "0.25",
+            "fine_tune_epochs": 8,
+            "standardise": True,
+            "measurement_dropout": 0.5,
+            "triplet": "dynamic",
+            "classified": "all",
+        },
+    }
+
+    label: str | None = option("column of the table that is learnt; its finest rank by default")
+    measurements: str | None = option(
+        "columns that go into the network, separated by commas: numbers, or text as categories; "
+        "none: pictures only; by default all columns of numbers"
+    )
+    ranks: str | None = option("taxonomic columns, from coarse to fine, separated by commas")
+    normalise: str | None = option(
+        "pixels: backbone, as it was trained; train, by the training pixels; complete, by the "
+        "pixels of all parts, as in the paper",
+        choices=("backbone", "train", "complete"),
+    )
+    augmentation: str | None = option(
+        "paper: quarter turns and noise; strong: cut, turned a little and lit differently; turned: "
+        "strong, and quarter turns; none",
+        choices=("paper", "strong", "turned", "none"),
+    )
+    flip: bool = option("mirror half of the pictures; refused for specimens with handedness", False)
+    chiral: bool = option("whether the specimens have a handedness, as shells do", True)
+    standardise: bool | None = option(
+        "give the measurements mean 0 and deviation 1; otherwise they stay as they are"
+    )
+    measurement_dropout: float | None = option(
+        "share of the encoded measurements left out in training", minimum=0.0, maximum=0.9
+    )
+    triplet: str | None = option(
+        "triplet loss beside the cross-entropy: none; fixed margin; dynamic margin, by kinship",
+        choices=("none", "fixed", "dynamic"),
+    )
+    margin: float = option(
+        "of the triplet loss, in cosine distance; the mean of dynamic ones", 0.2, above=0.0
+    )
+    distances: str | None = option(
+        "class distances for the dynamic margin: a CSV matrix or a Newick tree; by default the "
+        "taxonomic columns of the table"
+    )
+    negative_rule: str = option(
+        "random negatives: schroff, farther than the positive and inside the margin; paper, all "
+        "inside the margin",
+        "schroff",
+        choices=("schroff", "paper"),
+    )
+    classified: str | None = option(
+        "which samples of a triplet have a cross-entropy", choices=("anchors", "all")
+    )
+    balance: bool = option("every class as often as the largest in training", True)
+    width: int = option("of the picture's features and of the embedding", 32, minimum=2)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.flip and self.chiral:
+            raise InputError(
+                "--flip: a mirrored dextral shell is a sinistral one, and such snails exist, so "
+                "mirroring would teach a wrong species: leave it out, or say --no-chiral if your "
+                "specimens have no handedness"
+            )
+        if self.distances and self.triplet != "dynamic":
+            raise InputError("--distances serves the dynamic margin: add --triplet dynamic")
+
+
+class TripletClassifier(NNModel):
+    """A pretrained backbone and measurements in one embedding, trained by triplets and classes.
+
+    Inputs `image`, (batch, side, side, 3), 0 to 255, and `measurements` (batch, columns), in their
+    own units, NaN where missing. Outputs: `features` (batch, 32 + encoded measurements), picture
+    and measurements side by side, `embedding` (batch, 32) and `probabilities` (batch, classes).
+    """
+
+    Options = TripletClassifierOptions
+
+    @property
+    def inputs(self):
+        if self.is_loaded:
+            return read_inputs(self.folder)
+        side = self.options.image_size
+        picture = ImageInput(side, side, 3)
+        return (picture, MeasurementInput(self.table.columns)) if self._measured else (picture,)
+
+    @property
+    def _measured(self) -> bool:
+        return self.options.measurements != "none"
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The pretrained network; its weights are found, or missed, before any data are read."""
+        self.seed_weights()  # it is built before the data are read, and may be random
+        backbone, line = find_backbone(self.options)
+        self.notes.append(line)
+        return backbone
+
+    def read_table(self, name: str, data_dir, strict: bool = True) -> Table:
+        columns = self.inputs[-1].columns if self.is_loaded and self._measured else None
+        return load_specimens(self.options, name, data_dir, strict, columns)
+
+    def loadData(self):
+        if not self.is_loaded:
+            _ = self.backbone
+        self.split_table(self.read_table(self.options.data, self.options.data_dir))
+
+    def createArchitecture(self):
+        options, classes = self.options, len(self.table.labels)
+        backbone = self.backbone.network
+        self.seed_weights()  # whether the backbone was built just now or before the data were read
+
+        image = keras.Input(self.inputs[0].fitted_shape, name="image")
+        image_features = layers.Dense(options.width, name="image_features")
+        embedding = layers.Dense(options.width, name="embedding")
+        probabilities = layers.Dense(classes, activation="softmax", name="probabilities")
+
+        seen = pool(backbone(self._pixels(image)), options.pooling)
+        if options.dropout:
+            seen = layers.Dropout(options.dropout, name="dropout")(seen)
+        inputs, joined = {"image": image}, image_features(seen)
+        if self._measured:
+            inputs["measurements"] = keras.Input(self.inputs[1].fitted_shape, name="measurements")
+            encoded = self._encode(inputs["measurements"])
+            if options.measurement_dropout:
+                encoded = layers.Dropout(options.measurement_dropout, name="kept")(encoded)
+            joined = layers.Concatenate(name="joined")([joined, encoded])
+        embedded = embedding(joined)
+
+        outputs = {
+            "features": joined,
+            "embedding": embedded,
+            "probabilities": probabilities(embedded),
+        }
+        self.model = keras.Model(inputs, outputs, name="network")
+
+    def prepareModel(self):
+        options = self.options
+        sampling = Balanced() if options.balance else None
+        objective = None
+        if options.triplet != "none":
+            margins, line = class_margins(self.table, options)
+            self.notes.append(line)
+            sampling = MinedTriplets(margins, options.negative_rule, options.balance)
+
+            def objective():
+                return TripletObjective(margins, options.classified)
+
+        paper = options.preset == "paper"
+        kind = keras.optimizers.Adam if paper else keras.optimizers.AdamW
+        self.phases = backbone_phases(
+            options,
+            self.backbone.network,
+            HEAD,
+            kind(options.learning_rate),
+            {
+                "batch_size": options.batch_size,
+                "augment": augmentation(options, self.inputs[0]),
+                "keep_best": None if paper else "val_loss",
+                "sampling": sampling,
+            },
+            objective,
+        )
+
+    def _pixels(self, image):
+        if self.options.normalise == "backbone":
+            return self.backbone.preprocess(image)
+        images = self.table.modalities["image"]
+        if self.options.normalise == "train":
+            images = images[self.splits.train]
+        statistics = pixel_statistics(images, self.inputs[0])
+        return standard_pixels(image, statistics, self.backbone.network)
+
+    def _encode(self, measurements):
+        values = self.table.modalities["measurements"][self.splits.train]
+        return EncodeMeasurements.learnt_from(
+            np.asarray(values),
+            [len(column.values) for column in self.table.columns],
+            self.options.standardise,
+            name="encoded_measurements",
+        )(measurements)

@@ -1,0 +1,138 @@
+"""The epochs of a phase: all in a row, or each with samples that were chosen just before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+AT_ONCE = 1024  # samples that are fitted to the network together
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The training part, as a phase needs it.
+
+    Attributes:
+        arrays: input name -> array; K times as long as the targets if it holds K stored views.
+        targets: (samples,) class indices.
+        weights: (samples,) what each counts in the loss.
+        augment: (sample, seed) -> sample; None where the arrays are fitted already.
+        fit: arrays as they stand in the table -> arrays fitted to the network.
+    """
+
+    arrays: dict
+    targets: np.ndarray
+    weights: np.ndarray
+    augment: Callable | None
+    fit: Callable
+
+    def view(self, number: int) -> dict:
+        """One of the stored views of every sample."""
+        first = number * len(self.targets)
+        return {
+            name: array[first : first + len(self.targets)] for name, array in self.arrays.items()
+        }
+
+    @property
+    def views(self) -> int:
+        return len(next(iter(self.arrays.values()))) // len(self.targets)
+
+
+def steps_of(phase, targets: np.ndarray) -> int:
+    """Batches of an epoch."""
+    if phase.sampling is None:
+        return -(-len(targets) // phase.batch_size)
+    return -(-phase.sampling.places(targets) // (phase.batch_size * phase.sampling.together))
+
+
+def fit_epochs(trained, phase, samples, validation, pipelines, seed, first, callbacks) -> None:
+    """Fit a compiled network from epoch `first` on."""
+    common = {
+        "steps_per_epoch": steps_of(phase, samples.targets),
+        "shuffle": False,  # the pipeline does it
+        "validation_data": pipelines.judging(*validation),
+        "verbose": 0,
+    }
+    if phase.sampling is None:
+        batches = _batches(phase, samples, pipelines, seed, first, phase.epochs)
+        trained.fit(
+            batches, initial_epoch=first, epochs=phase.epochs, callbacks=callbacks, **common
+        )
+        return
+    told = _OneTraining(callbacks, add_history=True, model=trained, epochs=phase.epochs)
+    embedder = _embedder(trained)
+    told.begin()
+    for epoch in range(first, phase.epochs):
+
+        def embed(epoch=epoch):
+            return _embeddings(embedder, samples, pipelines, epoch)
+
+        rows = phase.sampling.rows(samples.targets, phase.batch_size, (seed, epoch), embed)
+        batches = _batches(phase, samples, pipelines, seed, epoch, epoch + 1, rows)
+        trained.fit(batches, initial_epoch=epoch, epochs=epoch + 1, callbacks=told, **common)
+        if trained.stop_training:
+            break
+    told.end()
+
+
+def compute(model: keras.Model, arrays: dict, pipelines) -> dict:
+    """Outputs of a model for all samples, in row order: name -> array."""
+    return model.predict(pipelines.judging(arrays), verbose=0)
+
+
+def _batches(phase, samples, pipelines, seed, first, epochs, rows=None):
+    together = 1 if phase.sampling is None else phase.sampling.together
+    return pipelines.training(
+        samples.arrays,
+        samples.targets,
+        samples.weights,
+        phase.batch_size * together,
+        seed,
+        epochs,
+        first,
+        samples.augment,
+        rows,
+    )[0]
+
+
+def _embedder(trained) -> keras.Model | None:
+    if not isinstance(trained.output, dict):
+        return None  # nothing is mined
+    return keras.Model(trained.input, {"embedding": trained.output["embedding"]})
+
+
+def _embeddings(embedder, samples, pipelines, epoch) -> np.ndarray:
+    """(samples, width) of the training part as it is now, or of one of its stored views."""
+    if samples.augment is None:
+        arrays = samples.view(epoch % samples.views)
+        return compute(embedder, arrays, pipelines)["embedding"]
+    pieces = range(0, len(samples.targets), AT_ONCE)
+    return np.concatenate(
+        [
+            compute(embedder, samples.fit(_cut(samples.arrays, start)), pipelines)["embedding"]
+            for start in pieces
+        ]
+    )
+
+
+def _cut(arrays: dict, start: int) -> dict:
+    return {name: array[start : start + AT_ONCE] for name, array in arrays.items()}
+
+
+class _OneTraining(keras.callbacks.CallbackList):
+    """Callbacks to which several calls of `fit` are one training."""
+
+    def on_train_begin(self, logs=None):
+        pass
+
+    def on_train_end(self, logs=None):
+        pass
+
+    def begin(self):
+        super().on_train_begin()
+
+    def end(self):
+        super().on_train_end()

@@ -1,0 +1,90 @@
+"""What a network trains on where that is more than the cross-entropy of its probabilities."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import ops
+
+from training.losses import LearnedLossWeights, triplet_loss
+
+
+class ObjectiveModel(keras.Model):
+    """A functional network that trains on an objective and is judged by its probabilities.
+
+    The loss of the validation part stays the cross-entropy, so it compares with other networks'.
+
+    Args:
+        inputs: of the network.
+        outputs: name -> tensor, with `probabilities` and what the objective asks for.
+        objective: layer with `loss(outputs, targets, weights)` and `figures()`; its weights train.
+    """
+
+    def __init__(self, inputs, outputs, objective, **keywords):
+        super().__init__(inputs, outputs, **keywords)
+        self.objective = objective
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if training:
+            return self.objective.loss(y_pred, y, sample_weight)
+        return _cross_entropy(y_pred["probabilities"], y, sample_weight)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return super().compute_metrics(x, y, y_pred["probabilities"], sample_weight)
+
+
+class TripletObjective(keras.layers.Layer):
+    """Triplet loss and cross-entropy, weighed by what is learnt (paper 000, equation 2).
+
+    A batch holds anchors, then their positives, then their negatives, a third each.
+
+    Args:
+        margins: (classes, classes), margin of a positive's and a negative's class.
+        classified: samples with a cross-entropy: `anchors`, as in the paper, or `all`.
+    """
+
+    def __init__(self, margins, classified: str = "anchors", **keywords):
+        super().__init__(**keywords)
+        self.margins = np.asarray(margins, np.float32)
+        self.classified = classified
+        self.weighing = LearnedLossWeights(("triplet", "classification"))
+        self.weighing.build(None)
+        self.built = True
+
+    def loss(self, outputs: dict, targets, weights):
+        """Scalar.
+
+        Args:
+            outputs: `embedding` (3n, width) and `probabilities` (3n, classes).
+            targets: (3n,) class indices.
+            weights: (3n,) what each sample counts; a triplet counts what its anchor does.
+        """
+        embedding = outputs["embedding"]
+        parts = ops.reshape(embedding, (3, -1, embedding.shape[-1]))
+        classes = ops.reshape(ops.cast(targets, "int32"), (3, -1))
+        margin = _look_up(self.margins, classes[1], classes[2])
+        triplet = triplet_loss(parts[0], parts[1], parts[2], margin)
+        counts = ops.reshape(ops.cast(weights, triplet.dtype), (3, -1))[0]
+        answers = outputs["probabilities"], targets, weights
+        if self.classified == "anchors":
+            number = ops.shape(classes)[1]
+            answers = tuple(tensor[:number] for tensor in answers)
+        return self.weighing([ops.mean(triplet * counts), _cross_entropy(*answers)])
+
+    def figures(self) -> dict[str, float]:
+        """The learnt weights s of the two losses."""
+        return self.weighing.figures()
+
+
+def _look_up(matrix, rows, columns):
+    flat = ops.convert_to_tensor(matrix.reshape(-1))
+    return ops.take(flat, rows * matrix.shape[1] + columns)
+
+
+def _cross_entropy(probabilities, targets, weights):
+    losses = keras.losses.sparse_categorical_crossentropy(targets, probabilities)
+    return (
+        ops.mean(losses * ops.cast(weights, losses.dtype))
+        if weights is not None
+        else (ops.mean(losses))
+    )
