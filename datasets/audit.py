@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from datasets.base import SPLITS, Splits, Table
+from datasets.leaks import LeakReport, find_leaks
 from datasets.near_duplicates import BITS, near_duplicates, perceptual_hashes
 
 _LISTED = 5  # of a long list, what a person will look at
@@ -70,6 +71,7 @@ class Audit:
         crossings: "train/test" and so on -> number of pictures that occur in both parts.
         near_duplicates: the pairs of pictures that look alike, those across parts or labels first,
             the most alike of them first; None if they were not looked for.
+        leaks: what the measurements alone tell; None if there are none.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Audit:
     contradictions: tuple[Contradiction, ...]
     crossings: dict[str, int]
     near_duplicates: tuple[NearDuplicate, ...] | None = None
+    leaks: LeakReport | None = None
 
     def to_json(self) -> dict:
         """The findings as lists, dictionaries, strings and numbers."""
@@ -91,6 +94,7 @@ class Audit:
         found["contradictions"] = [_plain(group) for group in self.contradictions]
         if self.near_duplicates is not None:
             found["near_duplicates"] = [_plain(pair) for pair in self.near_duplicates]
+        found["leaks"] = self.leaks and self.leaks.to_json()
         return found
 
     def lines(self) -> list[str]:
@@ -106,6 +110,7 @@ class Audit:
             ),
             *self._crossing_lines(),
             *self._near_lines(),
+            *(self.leaks.lines() if self.leaks else []),
         ]
 
     def _size_lines(self) -> list[str]:
@@ -180,6 +185,7 @@ def audit(table: Table, splits: Splits | None = None) -> Audit:
         contradictions=_contradictions(copies),
         crossings=_crossings(frame["digest"].to_numpy(), parts),
         near_duplicates=_near_duplicates(table.modalities.get("image"), frame, parts),
+        leaks=find_leaks(table),
     )
 
 

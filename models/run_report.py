@@ -17,6 +17,7 @@ CURVE_CAPTIONS = {
     "accuracy": "Accuracy over the epochs",
     "loss": "Loss over the epochs; class weights count in training only",
     "learning_rate": "Learning rate of each epoch",
+    "loss_weights": "Learnt weights s of the losses (Kendall et al. 2018)",
 }
 SHOWN = 14
 SHOWN_PAIRS = 8
@@ -57,6 +58,7 @@ def write_report(folder: Path, run, metadata: dict, history: pd.DataFrame) -> No
         figures=figures,
         audit=found.lines(),
         notes=[*run.notes, *rejection_lines(run), *_drop_lines(run.modality_drop)],
+        baselines=run.baselines,
     )
 
 
@@ -96,6 +98,12 @@ def _mistakes(run, folder: Path) -> dict:
 def _data_figures(run, found: Audit, folder: Path) -> list:
     counts = {part: _counts(run.table, run.splits[part]) for part in run.splits.parts()}
     drawn = [("Samples of each class", reports.plot_class_counts(counts, folder / "classes.png"))]
+    if found.leaks:
+        path = folder / "importances.png"
+        caption = "Which measurements a random forest decides by (mean decrease of impurity)"
+        drawn.append(
+            (caption, reports.plot_importances(found.leaks.importances, path, found.leaks.suspects))
+        )
     if "image" not in run.table.modalities:
         return drawn
     drawn.append(("Training samples", _draw_examples(run, folder / "examples.png")))

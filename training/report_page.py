@@ -10,6 +10,7 @@ from struct import unpack
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from training.baselines import Comparison, p_text
 from training.evaluation import Result
 
 # Sections of figures that come before the table per class, in this order; any other comes after it.
@@ -56,6 +57,7 @@ def write_report_page(
     figures: dict[str, list[tuple[str, Path]]],
     audit: list[str],
     notes: list[str],
+    baselines: Comparison | None = None,
 ) -> Path:
     """Write the report of one run.
 
@@ -72,6 +74,7 @@ def write_report_page(
             'GROUP' of the section 'NAME', and shows one of its figures at a time.
         audit: findings on the data, one line each.
         notes: remarks on the run, one line each.
+        baselines: simple classifiers on the same split, beside the network.
 
     Returns:
         The path.
@@ -102,6 +105,7 @@ def write_report_page(
             confusion=CONFUSION,
             audit=audit,
             notes=notes,
+            baselines=baselines,
         )
     )
     path = Path(path)
@@ -130,7 +134,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "interval": interval}
+    environment.filters |= {"percent": percent, "interval": interval, "p_text": p_text}
     return environment
 
 

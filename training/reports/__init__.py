@@ -16,6 +16,8 @@ from training.reports.confusion import (
 from training.reports.counts import plot_class_counts
 from training.reports.curves import CURVES, plot_comparison, plot_history
 from training.reports.drawing import MAX_SIDE, PALETTE, contrast, text_colour
+from training.reports.folds import plot_fold_accuracies
+from training.reports.importances import plot_importances
 from training.reports.pictures import plot_mistakes, plot_pairs, plot_samples
 from training.reports.tables import write_classification_report, write_confusion_csv
 
@@ -31,7 +33,9 @@ __all__ = [
     "plot_class_counts",
     "plot_comparison",
     "plot_confusion",
+    "plot_fold_accuracies",
     "plot_history",
+    "plot_importances",
     "plot_mistakes",
     "plot_pairs",
     "plot_reliability",
