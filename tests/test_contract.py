@@ -56,7 +56,7 @@ def small_table(name):
 @cache
 def _drawn(data):
     table = import_module(DATASETS[data]).load(SAMPLES.get(data, 240))
-    labels = tuple(label for label, count in table.counts().items() if count >= 3)
+    labels = tuple(label for label, count in table.counts().items() if count >= 12)
     return replace(table.take(np.flatnonzero(table.frame["label"].isin(labels))), labels=labels)
 
 
@@ -127,7 +127,8 @@ def test_one_seed_gives_one_result(name, tmp_path):
 
     one, same, other = weights("a", 0), weights("b", 0), weights("c", 1)
     np.testing.assert_allclose(one, same, atol=1e-6)
-    assert np.abs(one - other).max() > 1e-3
+    # Another split may know other missing measurements, and so have other weights.
+    assert one.shape != other.shape or np.abs(one - other).max() > 1e-3
 
 
 def test_three_ways_of_loading_agree_on_raw_input(trained):
