@@ -34,8 +34,8 @@ class TripletClassifierOptions(BackboneOptions):
     SYNTHETIC_DEFAULTS = {
         "backbone": "resnet18",
         "weights": "none",
-        "image_size": 64,
-        "epochs": 12,
+        "image_size": 48,
+        "epochs": 6,
         "measurements": "shell",
     }
     PRESETS = {
