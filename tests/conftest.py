@@ -20,6 +20,14 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def small_nn1():
+    """NN1 with a thirtieth of its 13 million weights: to write those takes seconds each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("models.emotion.nn1.COMBINATIONS", 16)
+        yield
+
+
 @pytest.fixture
 def server(monkeypatch):
     resolve = socket.getaddrinfo

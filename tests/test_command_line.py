@@ -34,6 +34,9 @@ def refused(capsys, *words):
     return errors[0]
 
 
+pytestmark = pytest.mark.usefixtures("small_nn1")
+
+
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     """FER2013's folder layout, filled with drawn faces."""

@@ -33,7 +33,7 @@ CHEAP = dict.fromkeys(("TransferCNN", "TripletClassifier"), {"backbone": "VGG16"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def fewer_weights():
+def fewer_weights(small_nn1):
     """Networks of the same kind and of a hundredth of the weights: to write those takes minutes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("models.clownfish.net96.CONVOLUTIONS", ((16, 5), (16, 3), (16, 3)))

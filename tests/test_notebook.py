@@ -12,6 +12,8 @@ from models.emotion.nn1 import NN1
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
+pytestmark = pytest.mark.usefixtures("small_nn1")
+
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):

@@ -33,6 +33,9 @@ def small_backbone(name, weights, height, width):
     return Backbone(name, network, lambda image: image / 255, weights)
 
 
+pytestmark = pytest.mark.usefixtures("small_nn1")
+
+
 @pytest.fixture(scope="module")
 def tiny():
     """Small stand-ins for the demonstration sets: module -> table."""

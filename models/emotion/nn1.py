@@ -17,6 +17,9 @@ from training.schedules import drop_at
 RESIDUAL_STAGES = ((24, 1), (48, 2), (96, 2))  # channels and stride of each stage of two blocks
 
 
+COMBINATIONS = 512  # neurons behind the convolutions
+
+
 @dataclass(frozen=True)
 class NN1Options(FaceOptions):
     """Options of NN1."""
@@ -86,7 +89,7 @@ def _paper_body(pixels):
         pixels = layers.Conv2D(filters, 2, activation="relu", name=f"{name}_convolution")(pixels)
         pixels = layers.MaxPooling2D(2, stride, name=f"{name}_maximum")(pixels)
     flat = layers.Flatten(name="flat")(pixels)
-    return layers.Dense(512, activation="relu", name="combinations")(flat)
+    return layers.Dense(COMBINATIONS, activation="relu", name="combinations")(flat)
 
 
 def _residual_body(pixels):
