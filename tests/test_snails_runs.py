@@ -1,0 +1,110 @@
+"""What a run of TripletClassifier answers: tables, nearest specimens, embeddings, added classes."""
+
+import json
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import run
+from datasets.errors import InputError
+from datasets.synthetic import snails
+from models.backbones import Backbone
+from models.snails.triplet_classifier import TripletClassifier
+
+ASKED = 4
+
+
+def small_backbone(name, weights, height, width):
+    pixels = keras.Input((height, width, 3))
+    feature_map = keras.layers.Conv2D(6, 5, 4, activation="relu")(pixels)
+    return Backbone(name, keras.Model(pixels, feature_map, name="tiny"), lambda x: x / 255, weights)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    table = snails.load(160)
+    kept = [label for label, count in table.counts().items() if count >= 12]
+    rows = np.flatnonzero(table.frame["label"].isin(kept))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("models.pretrained.build_backbone", small_backbone)
+        patch.setattr("models.artefact.write_report", lambda *_: None)
+        options = TripletClassifier.Options(image_size=32, epochs=1)
+        model = TripletClassifier(options, tmp_path_factory.mktemp("out"), "run")
+        model.split_table(replace(table.take(rows), labels=tuple(kept)))
+        model.createArchitecture()
+        model.prepareModel()
+        model.train()
+        model.save()
+    return model
+
+
+@pytest.fixture(scope="module")
+def specimens(trained, tmp_path_factory):
+    """Some of the training specimens as a user's table."""
+    folder = tmp_path_factory.mktemp("specimens")
+    table = trained.table.take(trained.splits.train[:ASKED])
+    cells = pd.DataFrame({"image": [f"{key}.png" for key in table.frame["key"]]})
+    for place, column in enumerate(table.columns):
+        values = table.modalities["measurements"][:, place]
+        cells[column.name] = [
+            "" if np.isnan(value) else column.values[int(value)] if column.values else value
+            for value in values
+        ]
+    cells.to_csv(folder / "specimens.csv", index=False)
+    for name, image in zip(cells["image"], table.modalities["image"], strict=True):
+        Image.fromarray(image).save(folder / name)
+    return folder
+
+
+def answers(capsys, *words):
+    assert run.main([str(word) for word in words]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_training_specimen_is_most_like_itself(trained, specimens, capsys):
+    found = answers(capsys, "predict", trained.folder, specimens / "specimens.csv", "--json")
+    keys = trained.table.frame["key"].to_numpy()[trained.splits.train[:ASKED]]
+    assert found["without_measurements"] == 0
+    assert [one["nearest"][0]["key"] for one in found["predictions"]] == list(keys)
+    for one in found["predictions"]:
+        distances = [near["distance"] for near in one["nearest"]]
+        assert distances == sorted(distances) and distances[0] < 1e-4
+
+
+def test_pictures_alone_are_answered_by_the_means_and_that_is_said(trained, specimens, capsys):
+    picture = next(specimens.glob("*.png"))
+    assert run.main(["predict", str(trained.folder), str(picture)]) == 0
+    assert "1 of 1 came without measurements" in capsys.readouterr().err
+
+
+def test_an_added_class_is_answered_for_its_own_specimens(trained, specimens, capsys):
+    picture = sorted(specimens.glob("*.png"))[0]
+    words = ["predict", trained.folder, picture, "--add", f"new one={picture}", "--json"]
+    (found,) = answers(capsys, *words)["predictions"]
+    assert found["label"] == "new one"
+    assert found["top"][0]["distance"] == pytest.approx(0, abs=1e-5)
+    known = trained.labels[0]
+    for flag in (f"{known}={picture}", "nothing"):
+        assert run.main(["predict", str(trained.folder), str(picture), "--add", flag]) == 2
+
+
+def test_embeddings_are_written_as_a_table(trained, specimens, tmp_path, capsys):
+    own, asked = tmp_path / "own.csv", tmp_path / "asked.csv"
+    assert run.main(["embed", str(trained.folder), "--to", str(own)]) == 0
+    assert run.main(["embed", str(trained.folder), str(specimens), "--to", str(asked)]) == 0
+    own, asked = pd.read_csv(own), pd.read_csv(asked)
+    assert len(own) == len(trained.splits.train) and len(asked) == ASKED
+    columns = [name for name in own if name.startswith("embedding_")]
+    assert len(columns) == trained.options.width
+    np.testing.assert_allclose(own[columns][:ASKED], asked[columns], atol=1e-3)
+    assert run.main(["embed", str(trained.folder), "--to", str(tmp_path / "own.csv")]) == 2
+
+
+def test_mirrored_shells_are_refused_with_the_reason():
+    with pytest.raises(InputError, match="sinistral"):
+        TripletClassifier.Options(flip=True)
+    assert TripletClassifier.Options(flip=True, chiral=False).flip
