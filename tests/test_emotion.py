@@ -8,6 +8,7 @@ import pytest
 
 from datasets.emotions import EMOTIONS
 from datasets.landmarks import IBUG_PARTS, PARTS
+from datasets.synthetic import faces
 from models.emotion.faces import sample_weights
 from models.emotion.final_nn import FinalNN
 from models.emotion.nn1 import NN1
@@ -21,9 +22,7 @@ COUNTS = (4953, 547, 5121, 8989, 6077, 4002, 6198)  # paper 004, table 1
 @pytest.fixture(scope="module")
 def data():
     model = NN1()
-    model.loadData()
-    table = model.table.take(np.arange(300))
-    model.split_table(table)
+    model.split_table(faces.load(300))
     return model.table, model.splits
 
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import nbformat
-import numpy as np
 import pytest
 from nbclient import NotebookClient
 
+from datasets.synthetic import faces
 from models.emotion.final_nn import FinalNN
 from models.emotion.nn1 import NN1
 
@@ -18,9 +18,7 @@ pytestmark = pytest.mark.usefixtures("small_nn1")
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
-    table = NN1()
-    table.loadData()
-    table = table.table.take(np.arange(200))
+    table = faces.load(200)
     for model_class in (NN1, FinalNN):
         model = model_class(model_class.Options(epochs=1), out, "run")
         model.split_table(table)
