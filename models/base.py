@@ -32,16 +32,13 @@ from models.run_report import draw_confusions
 from models.runs import read_json
 from training import reports
 from training.calibration import Calibration, calibrate
-from training.epochs import compute
+from training.epochs import compute, compute_in_pieces
 from training.evaluation import Result, evaluate, permutation_drop
 from training.phases import Phase, Pipelines, train_phases
 
 PIPELINES = Pipelines(
     pipelines.training_pipeline, pipelines.judging_pipeline, pipelines.view_pipeline
 )
-
-
-AT_ONCE = 1024  # samples
 
 
 class StepOrderError(RuntimeError):
@@ -292,19 +289,9 @@ class NNModel(abc.ABC):
 
     @final
     def outputs(self, table: Table) -> dict[str, np.ndarray]:
-        """`probabilities` (samples, classes) and `embedding` (samples, width) of a table.
-
-        Its samples are fitted some at a time: thousands of photographs would not fit into memory.
-        """
-        rows = np.arange(len(table))
-        pieces = [
-            compute(self.model, self.fitted(table.take(rows[start : start + AT_ONCE])), PIPELINES)
-            for start in range(0, len(rows), AT_ONCE)
-        ]
-        return {
-            name: np.concatenate([piece[name] for piece in pieces])
-            for name in ("probabilities", "embedding")
-        }
+        """`probabilities` (samples, classes) and `embedding` (samples, width) of a table."""
+        names = ("probabilities", "embedding")
+        return compute_in_pieces(self.model, self._stored(table), self._fit, PIPELINES, names)
 
     @final
     def fitted(self, table: Table) -> dict[str, np.ndarray]:

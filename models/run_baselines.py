@@ -12,7 +12,7 @@ import numpy as np
 from datasets.images import Fit, fit_images
 from models.inputs import ImageInput
 from training.baselines import Comparison, View, compare, p_text
-from training.epochs import AT_ONCE, compute
+from training.epochs import compute_in_pieces
 
 PLAIN = ("measurements", "landmarks")  # inputs that a regression can take as they stand
 PIXELS = 16
@@ -115,13 +115,11 @@ def _features(record, backbone, pipelines):
     pooled = keras.ops.mean(backbone.network(backbone.preprocess(image)), axis=(1, 2))
     extractor = keras.Model({"image": image}, {"features": pooled})
 
+    def fit(stored):
+        return {"image": record.fitted(stored["image"])}
+
     def look(pictures):
-        pieces = [
-            compute(
-                extractor, {"image": record.fitted(pictures[start : start + AT_ONCE])}, pipelines
-            )
-            for start in range(0, len(pictures), AT_ONCE)
-        ]
-        return np.concatenate([piece["features"] for piece in pieces])
+        stored, names = {"image": pictures}, ("features",)
+        return compute_in_pieces(extractor, stored, fit, pipelines, names)["features"]
 
     return look

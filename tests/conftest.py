@@ -28,6 +28,16 @@ def small_nn1():
         yield
 
 
+@pytest.fixture(scope="module")
+def eager():
+    """Very small networks train sooner than they are compiled."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture
 def server(monkeypatch):
     resolve = socket.getaddrinfo

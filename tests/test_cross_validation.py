@@ -8,7 +8,6 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-import tensorflow as tf
 
 import run
 from datasets import load_table
@@ -30,15 +29,13 @@ FAST, SLOW = (["--epochs", 4, "--learning-rate", rate] for rate in (0.05, 0.0001
 
 
 @pytest.fixture(scope="module", autouse=True)
-def tiny_zoo():
+def tiny_zoo(eager):
     """A network in the table; what a run draws and exports is tested elsewhere."""
-    tf.config.run_functions_eagerly(True)  # to trace so small a network takes longer
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(MODELS, "Tiny", "tests.tiny_model:Tiny")
         patch.setattr("models.artefact.write_report", lambda *_: None)
         patch.setattr("models.artefact._write_savedmodel", lambda *_: None)
         yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")

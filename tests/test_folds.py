@@ -3,10 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from datasets.base import Table, split_table, stratified_split
+from datasets.base import split_table, stratified_split
 from datasets.clownfish import OTHER, Choice, build
 from datasets.errors import InputError
 from datasets.folds import (
@@ -22,24 +21,7 @@ from datasets.folds import (
     joined_groups,
 )
 from datasets.pictures import Pictures
-
-
-def make_table(counts, groups=None, **columns):
-    labels = [f"c{index}" for index, count in enumerate(counts) for _ in range(count)]
-    rows = len(labels)
-    frame = pd.DataFrame(
-        {
-            "key": [f"k{row}" for row in range(rows)],
-            "label": labels,
-            "part": "",
-            "digest": [f"d{row}" for row in range(rows)],
-            **columns,
-        }
-    )
-    if groups is not None:
-        frame["group"] = groups
-    names = tuple(f"c{index}" for index in range(len(counts)))
-    return Table("made", "made for a test", names, frame, {"image": np.zeros((rows, 1))})
+from tests.uneven_table import uneven_table
 
 
 def per_class(table, rows):
@@ -71,7 +53,7 @@ def assert_sound(table, folds, seed=0):
 
 
 def test_every_sample_is_tested_once_and_every_class_in_every_fold():
-    table = make_table((50, 23, 7))
+    table = uneven_table((50, 23, 7))
     assert len(assert_sound(table, 5)) == 0
     for one in all_splits(table, 5):
         tested = per_class(table, one.test)
@@ -82,7 +64,7 @@ def test_every_sample_is_tested_once_and_every_class_in_every_fold():
 
 
 def test_the_validation_part_is_a_tenth_of_the_training_part_stratified():
-    table = make_table((100, 60, 40))
+    table = uneven_table((100, 60, 40))
     for one in all_splits(table, 4):
         assert per_class(table, one.test).tolist() == [25, 15, 10]
         # A tenth of 75, 45 and 30 is 7.5, 4.5 and 3: fifteen, one half of them rounded up.
@@ -93,7 +75,7 @@ def test_the_validation_part_is_a_tenth_of_the_training_part_stratified():
 
 def test_small_classes_share_the_validation_part():
     """99 classes of 8 in 4 folds, as in the leaf table: 59 of 594, no class with two of them."""
-    table = make_table((8,) * 99)
+    table = uneven_table((8,) * 99)
     splits = all_splits(table, 4)
     for one in splits:
         held = per_class(table, one.validation)
@@ -104,7 +86,7 @@ def test_small_classes_share_the_validation_part():
 
 
 def test_the_test_parts_depend_on_the_seed_alone():
-    table = make_table((30, 20))
+    table = uneven_table((30, 20))
     one, same, other = (fold_split(table, 5, 2, seed) for seed in (0, 0, 1))
     assert one.fingerprint(table) == same.fingerprint(table) != other.fingerprint(table)
     wide = fold_split(table, 5, 2, 0, validation=0.3)
@@ -113,13 +95,13 @@ def test_the_test_parts_depend_on_the_seed_alone():
 
 
 def test_shares_may_be_given_class_by_class():
-    table = make_table((40, 40))
+    table = uneven_table((40, 40))
     one = fold_split(table, 4, 1, 0, validation={"c1": 0.5})
     assert per_class(table, one.validation).tolist() == [3, 15]
 
 
 def test_a_class_with_fewer_samples_than_folds_is_tested_in_fewer():
-    table = make_table((20, 3, 2, 1))
+    table = uneven_table((20, 3, 2, 1))
     never = assert_sound(table, 5)
     assert never.tolist() == [25]
     numbers = fold_numbers(table, 5, 0)
@@ -132,17 +114,17 @@ def test_a_class_with_fewer_samples_than_folds_is_tested_in_fewer():
 
 
 def test_classes_that_are_large_enough_need_no_note():
-    assert fold_notes(make_table((10, 10)), 5, 0) == []
+    assert fold_notes(uneven_table((10, 10)), 5, 0) == []
 
 
 def test_a_long_list_of_small_classes_is_cut():
-    (line,) = fold_notes(make_table((9, *[3] * 20)), 4, 0)
+    (line,) = fold_notes(uneven_table((9, *[3] * 20)), 4, 0)
     assert line.endswith("and 12 more.")
     assert len(line) < 400
 
 
 def test_samples_of_unknown_labels_are_in_no_part():
-    table = make_table((20, 20))
+    table = uneven_table((20, 20))
     table.frame.loc[[3, 25], "label"] = "of no class"
     numbers = fold_numbers(table, 4, 0)
     assert np.flatnonzero(numbers == UNKNOWN).tolist() == [3, 25]
@@ -160,13 +142,13 @@ def test_samples_of_unknown_labels_are_in_no_part():
 )
 def test_folds_that_cannot_be_cut_are_refused(counts, folds, line):
     with pytest.raises(InputError, match=line) as caught:
-        fold_split(make_table(counts), folds, 1, 0)
+        fold_split(uneven_table(counts), folds, 1, 0)
     assert "\n" not in str(caught.value)
 
 
 def test_a_training_part_that_is_too_small_for_a_validation_part_is_refused():
     with pytest.raises(InputError, match="no validation part can be cut"):
-        fold_split(make_table((2, 2)), 2, 1, 0)
+        fold_split(uneven_table((2, 2)), 2, 1, 0)
 
 
 # --- with groups
@@ -180,7 +162,7 @@ def sites(table, each):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_group_is_split_and_classes_are_spread(seed):
-    table = make_table((60, 45, 30))
+    table = uneven_table((60, 45, 30))
     table = replace(table, frame=table.frame.assign(group=sites(table, 3)))
     assert len(assert_sound(table, 5, seed)) == 0
     for one in all_splits(table, 5, seed):
@@ -190,7 +172,7 @@ def test_no_group_is_split_and_classes_are_spread(seed):
 @pytest.mark.parametrize("seed", range(20))
 def test_groups_of_several_classes_and_of_any_size(seed):
     rng = np.random.default_rng(seed)
-    table = make_table((40, 25, 9, 4, 2, 1))
+    table = uneven_table((40, 25, 9, 4, 2, 1))
     table = replace(table, frame=table.frame.assign(group=rng.integers(0, 25, len(table))))
     never = assert_sound(table, 4, seed)
     numbers = fold_numbers(table, 4, seed)
@@ -203,7 +185,7 @@ def test_groups_of_several_classes_and_of_any_size(seed):
 
 def test_a_class_of_one_group_always_trains():
     groups = [*map(str, range(20)), *["alone"] * 10]
-    table = make_table((20, 10), groups)
+    table = uneven_table((20, 10), groups)
     assert assert_sound(table, 5).tolist() == list(range(20, 30))
     (fewer, kept) = fold_notes(table, 5, 0)
     assert "c1 (0 of 5 folds, 1 group)" in fewer
@@ -213,7 +195,7 @@ def test_a_class_of_one_group_always_trains():
 def test_the_smallest_group_trains_where_one_fold_would_test_a_whole_class(monkeypatch):
     """c1 lives in the groups 0 and 3 only, and the cut puts both into one fold."""
     monkeypatch.setattr("datasets.folds._cut", lambda targets, units, *_: 1 + (units % 3 > 0))
-    table = make_table((28, 4), [row % 7 for row in range(28)] + [0, 3, 3, 0])
+    table = uneven_table((28, 4), [row % 7 for row in range(28)] + [0, 3, 3, 0])
     table = table.take(np.delete(np.arange(32), 3))  # group 3 is the smaller one now
     never = assert_sound(table, 2)
     assert set(table.frame["group"].iloc[never]) == {3}
@@ -226,16 +208,16 @@ def test_the_smallest_group_trains_where_one_fold_would_test_a_whole_class(monke
 def test_no_group_is_held_back_that_its_classes_cannot_be_learnt_without():
     """Each group but the last holds a class that no other has, so only the last may be held."""
     groups = [*range(10), *[10] * 4, *range(10)]
-    table = make_table((14, *[1] * 10), groups)
+    table = uneven_table((14, *[1] * 10), groups)
     held = _validation_rows(table, np.arange(len(table)), 0.5, np.random.default_rng(0))
     assert held.tolist() == [10, 11, 12, 13]
 
 
 def test_too_few_groups_are_refused():
-    table = make_table((30, 30), ["a", "b"] * 30)
+    table = uneven_table((30, 30), ["a", "b"] * 30)
     with pytest.raises(InputError, match="2 groups can be tested: take --folds 2 or fewer"):
         fold_split(table, 5, 1, 0)
-    by_class = make_table((10, 10), ["x"] * 10 + ["y"] * 10)
+    by_class = uneven_table((10, 10), ["x"] * 10 + ["y"] * 10)
     with pytest.raises(InputError, match="no class of made has two groups"):
         fold_split(by_class, 2, 1, 0)
 
@@ -245,7 +227,7 @@ def test_too_few_groups_are_refused():
 
 def test_a_column_becomes_the_groups_and_a_missing_value_a_group_of_its_own():
     site = ["north", "south", None, "north", "", "south", np.nan, "north"]
-    table = grouped(make_table((4, 4), site=site), "site")
+    table = grouped(uneven_table((4, 4), site=site), "site")
     group = table.frame["group"]
     assert group[0] == group[3] == group[7]
     assert group[1] == group[5]
@@ -256,19 +238,19 @@ def test_a_column_becomes_the_groups_and_a_missing_value_a_group_of_its_own():
 
 
 def test_no_column_leaves_the_table_alone():
-    table = make_table((4, 4))
+    table = uneven_table((4, 4))
     assert grouped(table, None) is table
 
 
 @pytest.mark.parametrize("column", ["Site", "label", "key"])
 def test_an_unknown_column_is_one_line_that_names_those_there_are(column):
     with pytest.raises(InputError, match=f"--group {column}: .* it has digest, site, genus") as one:
-        grouped(make_table((2, 2), site=list("abab"), genus=list("xxyy")), column)
+        grouped(uneven_table((2, 2), site=list("abab"), genus=list("xxyy")), column)
     assert "\n" not in str(one.value)
 
 
 def test_groups_are_joined_with_those_of_look_alikes():
-    table = make_table((3, 3), groups=[0, 1, 1, 2, 3, 4], site=["a", "a", "b", "c", "d", "c"])
+    table = uneven_table((3, 3), groups=[0, 1, 1, 2, 3, 4], site=["a", "a", "b", "c", "d", "c"])
     group = grouped(table, "site").frame["group"].tolist()
     assert group[0] == group[1] == group[2]
     assert group[3] == group[5]
@@ -287,14 +269,14 @@ def test_joined_groups_are_the_components_of_both():
 
 
 def test_a_group_of_a_rule_is_kept_together_too():
-    table = make_table((30, 30), site=[f"s{row // 3}" for row in range(60)])
+    table = uneven_table((30, 30), site=[f"s{row // 3}" for row in range(60)])
     splits = stratified_split(grouped(table, "site"), 0)
     site = table.frame["site"].to_numpy()
     assert not set(site[splits.train]) & set(site[splits.test])
 
 
 def test_a_rule_that_fails_for_groups_names_the_way_out():
-    table = make_table((30, 30), groups=["a"] * 30 + list(range(30)))
+    table = uneven_table((30, 30), groups=["a"] * 30 + list(range(30)))
     with pytest.raises(InputError, match="class 'c0' has 1 different groups .* --folds.* --group"):
         stratified_split(table, 0)
 
@@ -305,7 +287,7 @@ def test_a_rule_that_fails_for_groups_names_the_way_out():
 def fish(counts, twins=0):
     """Pictures of species; the first of each class have a slightly darker twin each."""
     rng = np.random.default_rng(0)
-    table = make_table(counts)
+    table = uneven_table(counts)
     images = rng.integers(60, 256, (len(table), 40, 40, 3), np.uint8)
     for index in range(len(counts)):
         rows = np.flatnonzero(table.targets == index)
@@ -357,6 +339,6 @@ def test_a_site_joins_photographs_that_do_not_look_alike():
 
 
 def test_split_table_takes_a_fold_instead_of_a_rule():
-    table = make_table((20, 20))
+    table = uneven_table((20, 20))
     one = split_table(table, None, 3, Fold(2, 4))
     assert one.fingerprint(table) == fold_split(table, 4, 2, 3).fingerprint(table)

@@ -16,15 +16,10 @@ WIDTH = 6
 
 
 # tf.data says that it compiles its functions all the same.
-pytestmark = pytest.mark.filterwarnings("ignore:Even though the")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def eager():
-    """Networks as small as these train sooner than they are compiled."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+pytestmark = [
+    pytest.mark.usefixtures("eager"),
+    pytest.mark.filterwarnings("ignore:Even though the"),
+]
 
 
 def samples(count, seed):

@@ -15,6 +15,7 @@ from datasets.base import (
     stratified_split,
 )
 from datasets.errors import InputError
+from tests.uneven_table import uneven_table
 
 
 def make_table(rows, parts=None, classes=3):
@@ -130,23 +131,6 @@ def test_a_class_that_only_the_judged_part_has_is_refused():
 
 
 # --- the same share of each class
-
-
-def uneven_table(counts=(100, 50, 20), groups=None):
-    labels = [f"c{index}" for index, count in enumerate(counts) for _ in range(count)]
-    rows = len(labels)
-    frame = pd.DataFrame(
-        {
-            "key": [f"k{row}" for row in range(rows)],
-            "label": labels,
-            "part": "",
-            "digest": [f"d{row}" for row in range(rows)],
-        }
-    )
-    if groups is not None:
-        frame["group"] = groups
-    names = tuple(f"c{index}" for index in range(len(counts)))
-    return Table("made", "made for a test", names, frame, {"image": np.zeros((rows, 1))})
 
 
 def per_class(table, rows):

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-import tensorflow as tf
 from keras import layers
 
 from datasets.pipelines import judging_pipeline, training_pipeline, view_pipeline
@@ -16,15 +15,10 @@ PIPELINES = Pipelines(training_pipeline, judging_pipeline, view_pipeline)
 WIDTH, CLASSES, EPOCHS = 5, 3, 4
 MARGINS = np.array([[0, 0.1, 0.3], [0.1, 0, 0.2], [0.3, 0.2, 0]], np.float32)
 
-pytestmark = pytest.mark.filterwarnings("ignore:Even though the")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def eager():
-    """Networks as small as these train sooner than they are compiled."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+pytestmark = [
+    pytest.mark.usefixtures("eager"),
+    pytest.mark.filterwarnings("ignore:Even though the"),
+]
 
 
 def samples(count, seed):

@@ -83,6 +83,28 @@ def compute(model: keras.Model, arrays: dict, pipelines) -> dict:
     return model.predict(pipelines.judging(arrays), verbose=0)
 
 
+def compute_in_pieces(model, stored: dict, fit: Callable, pipelines, names) -> dict:
+    """Some outputs of a model for samples that are fitted to it `AT_ONCE` at a time.
+
+    Thousands of photographs would not fit into memory.
+
+    Args:
+        model: returns a dictionary.
+        stored: input name -> samples as they stand in the table.
+        fit: such a dictionary -> arrays fitted to the model.
+        pipelines: how to make batches.
+        names: of the outputs that are kept.
+    """
+    samples = len(next(iter(stored.values())))
+    found = {name: [] for name in names}
+    for start in range(0, samples, AT_ONCE):
+        piece = {name: column[start : start + AT_ONCE] for name, column in stored.items()}
+        outputs = compute(model, fit(piece), pipelines)
+        for name in names:
+            found[name].append(outputs[name])
+    return {name: np.concatenate(pieces) for name, pieces in found.items()}
+
+
 def _batches(phase, samples, pipelines, seed, first, epochs, rows=None):
     together = 1 if phase.sampling is None else phase.sampling.together
     return pipelines.training(
@@ -109,17 +131,9 @@ def _embeddings(embedder, samples, pipelines, epoch) -> np.ndarray:
     if samples.augment is None:
         arrays = samples.view(epoch % samples.views)
         return compute(embedder, arrays, pipelines)["embedding"]
-    pieces = range(0, len(samples.targets), AT_ONCE)
-    return np.concatenate(
-        [
-            compute(embedder, samples.fit(_cut(samples.arrays, start)), pipelines)["embedding"]
-            for start in pieces
-        ]
-    )
-
-
-def _cut(arrays: dict, start: int) -> dict:
-    return {name: array[start : start + AT_ONCE] for name, array in arrays.items()}
+    names = ("embedding",)
+    found = compute_in_pieces(embedder, samples.arrays, samples.fit, pipelines, names)
+    return found["embedding"]
 
 
 class _OneTraining(keras.callbacks.CallbackList):

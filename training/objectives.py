@@ -83,8 +83,6 @@ def _look_up(matrix, rows, columns):
 
 def _cross_entropy(probabilities, targets, weights):
     losses = keras.losses.sparse_categorical_crossentropy(targets, probabilities)
-    return (
-        ops.mean(losses * ops.cast(weights, losses.dtype))
-        if weights is not None
-        else (ops.mean(losses))
-    )
+    if weights is not None:
+        losses = losses * ops.cast(weights, losses.dtype)
+    return ops.mean(losses)

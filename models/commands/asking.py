@@ -22,7 +22,8 @@ class Asked:
     Attributes:
         names: path of each picture.
         images: uint8 pictures, each (height, width, 1 or 3).
-        measurements: (samples, columns) float32, NaN where missing; None if the run has none.
+        measurements: of each sample, (columns,) float32 with NaN where missing; no columns if the
+            run has none.
         labels: class of each sample as a table says it, '' where it does not.
         broken: one line for each that could not be read.
     """

@@ -19,7 +19,7 @@ from models.runs import find_run
 
 def run(words: list[str]) -> int:
     parser = Parser("embed", "Write the embeddings of samples to a table.")
-    parser.add_argument("run", metavar="RUN", help="a run's folder, MODEL/RUN, or MODEL (newest)")
+    parser.add_run()
     parser.add_argument(
         "inputs",
         metavar="INPUT",

@@ -21,7 +21,7 @@ FIGURES = ("accuracy_known", "balanced_accuracy", "macro_f1")
 
 def run(words: list[str]) -> int:
     parser = Parser("evaluate", "Judge a saved run.")
-    parser.add_argument("run", metavar="RUN", help="a run's folder, MODEL/RUN, or MODEL (newest)")
+    parser.add_run()
     parser.add_argument(
         "--data-dir", type=user_path, help="judge every sample found here instead of the run's own"
     )

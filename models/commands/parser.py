@@ -35,6 +35,9 @@ class Parser(argparse.ArgumentParser):
             raise InputError(f"{owner} has no option {word}{hint}; it has {', '.join(flags)}")
         return arguments
 
+    def add_run(self) -> None:
+        self.add_argument("run", metavar="RUN", help="a run's folder, MODEL/RUN, or MODEL (newest)")
+
     def add_out(self) -> None:
         self.add_argument(
             "--out", type=user_path, default=Path(OUT), help=f"folder of saved runs (default {OUT})"

@@ -20,7 +20,7 @@ from training.calibration import OTHER, Calibration
 
 def run(words: list[str]) -> int:
     parser = Parser("predict", "Ask a saved run about pictures.")
-    parser.add_argument("run", metavar="RUN", help="a run's folder, MODEL/RUN, or MODEL (newest)")
+    parser.add_run()
     parser.add_argument(
         "inputs",
         metavar="INPUT",
