@@ -351,6 +351,13 @@ def test_a_preset_of_keras_hub_from_its_folder(tmp_path, pixels):
     assert "holds a ResNetBackbone" in refusal("vgg_11", tmp_path)
 
 
+@pytest.mark.parametrize("name", ["mobilenet_v2_035", "resnet18"])
+def test_averages_of_a_batch_normalisation_follow_within_a_small_data_set(name):
+    network = build_backbone(name, "none", 64, 64).network
+    norms = [one for one in network.layers if isinstance(one, keras.layers.BatchNormalization)]
+    assert norms and all(norm.momentum <= 0.9 for norm in norms)
+
+
 def test_groups_of_layers_are_whole_words_and_numbers():
     backbone = build_backbone("mobilenet_v2_035", "none", 64, 64)
     groups = unfreezable(backbone)

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training.losses import SMALLEST_LOSS, LearnedLossWeights, cosine_distance, triplet_loss
+from training.losses import (
+    SMALLEST_LOSS,
+    LearnedLossWeights,
+    SmoothedCrossEntropy,
+    cosine_distance,
+    triplet_loss,
+)
 from training.margins import margin_matrix
 from training.miners import SMALLEST_NORM, mine_triplets
 
@@ -195,3 +201,17 @@ def test_losses_that_do_not_fit_the_names_are_refused():
     layer = LearnedLossWeights(("a", "b"))
     with pytest.raises(ValueError, match="3 losses for a, b"):
         layer([tf.constant(1.0)] * 3)
+
+
+def test_smoothing_spreads_a_share_of_every_label_evenly():
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], np.float32)
+    targets, weights = np.array([0, 1]), np.array([1.0, 3.0])
+    spread = 0.7 * np.eye(3)[targets] + 0.1
+    wanted = keras.losses.categorical_crossentropy(spread, probabilities)
+    loss = SmoothedCrossEntropy(0.3)
+    np.testing.assert_allclose(loss.call(targets, probabilities), wanted, rtol=1e-5)
+    weighed = float(loss(targets, probabilities, weights))
+    assert weighed == pytest.approx(float(np.mean(wanted * weights)), rel=1e-5)
+    again = SmoothedCrossEntropy.from_config(loss.get_config())
+    assert again.smoothing == 0.3
+    assert np.isfinite(loss.call(targets, np.eye(3, dtype=np.float32)[targets - 1])).all()

@@ -76,12 +76,17 @@ def test_objective_is_equation_2():
     ]
     surprise = -np.log(probabilities[np.arange(6), targets])
     outputs = {"embedding": embedding, "probabilities": probabilities}
-    for classified, rows in (("anchors", slice(2)), ("all", slice(6))):
-        objective = TripletObjective(MARGINS, classified)
+    smoothed = 0.9 * surprise - 0.1 * np.log(probabilities).mean(axis=1)
+    for classified, rows, smoothing, classes in (
+        ("anchors", slice(2), 0.0, surprise),
+        ("all", slice(6), 0.0, surprise),
+        ("all", slice(6), 0.1, smoothed),
+    ):
+        objective = TripletObjective(MARGINS, classified, smoothing)
         for weight, value in zip(objective.trainable_weights, (0.3, -0.2), strict=True):
             weight.assign(np.full(weight.shape, value))
         found = float(objective.loss(outputs, targets, np.ones(6, np.float32)))
-        wanted = np.exp(-0.3) * np.mean(losses) + np.exp(0.2) * surprise[rows].mean() + 0.1
+        wanted = np.exp(-0.3) * np.mean(losses) + np.exp(0.2) * classes[rows].mean() + 0.1
         assert found == pytest.approx(wanted, rel=1e-5)
 
 

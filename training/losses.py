@@ -33,6 +33,33 @@ def class_weights(counts: dict[str, int]) -> np.ndarray:
     return values.max() / values
 
 
+@keras.saving.register_keras_serializable("menagerie")
+class SmoothedCrossEntropy(keras.losses.Loss):
+    """Cross-entropy where a share of every target is spread evenly over all classes.
+
+    Szegedy et al. 2016 (Rethinking the Inception Architecture), section 7. Targets (batch,) are
+    class indices, predictions (batch, classes) probabilities.
+
+    Args:
+        smoothing: the share, from 0, which is plain cross-entropy, to below 1.
+    """
+
+    def __init__(self, smoothing: float = 0.0, **keywords):
+        super().__init__(**keywords)
+        self.smoothing = smoothing
+
+    def call(self, targets, probabilities):
+        """(batch,) loss of each sample."""
+        losses = keras.losses.sparse_categorical_crossentropy(targets, probabilities)
+        if not self.smoothing:
+            return losses
+        logarithms = ops.log(ops.maximum(probabilities, keras.config.epsilon()))
+        return (1 - self.smoothing) * losses - self.smoothing * ops.mean(logarithms, axis=-1)
+
+    def get_config(self):
+        return super().get_config() | {"smoothing": self.smoothing}
+
+
 def cosine_distance(first, second):
     """1 - cosine, (batch,), of embeddings (batch, width) row by row, from 0 to 2.
 

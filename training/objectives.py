@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from training.losses import LearnedLossWeights, triplet_loss
+from training.losses import LearnedLossWeights, SmoothedCrossEntropy, triplet_loss
 
 
 class ObjectiveModel(keras.Model):
@@ -27,7 +27,7 @@ class ObjectiveModel(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if training:
             return self.objective.loss(y_pred, y, sample_weight)
-        return _cross_entropy(y_pred["probabilities"], y, sample_weight)
+        return SmoothedCrossEntropy()(y, y_pred["probabilities"], sample_weight)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         return super().compute_metrics(x, y, y_pred["probabilities"], sample_weight)
@@ -41,12 +41,14 @@ class TripletObjective(keras.layers.Layer):
     Args:
         margins: (classes, classes), margin of a positive's and a negative's class.
         classified: samples with a cross-entropy: `anchors`, as in the paper, or `all`.
+        smoothing: of the labels in the cross-entropy.
     """
 
-    def __init__(self, margins, classified: str = "anchors", **keywords):
+    def __init__(self, margins, classified="anchors", smoothing=0.0, **keywords):
         super().__init__(**keywords)
         self.margins = np.asarray(margins, np.float32)
         self.classified = classified
+        self.cross_entropy = SmoothedCrossEntropy(smoothing)
         self.weighing = LearnedLossWeights(("triplet", "classification"))
         self.weighing.build(None)
         self.built = True
@@ -65,11 +67,11 @@ class TripletObjective(keras.layers.Layer):
         margin = _look_up(self.margins, classes[1], classes[2])
         triplet = triplet_loss(parts[0], parts[1], parts[2], margin)
         counts = ops.reshape(ops.cast(weights, triplet.dtype), (3, -1))[0]
-        answers = outputs["probabilities"], targets, weights
+        answers = targets, outputs["probabilities"], weights
         if self.classified == "anchors":
             number = ops.shape(classes)[1]
             answers = tuple(tensor[:number] for tensor in answers)
-        return self.weighing([ops.mean(triplet * counts), _cross_entropy(*answers)])
+        return self.weighing([ops.mean(triplet * counts), self.cross_entropy(*answers)])
 
     def figures(self) -> dict[str, float]:
         """The learnt weights s of the two losses."""
@@ -79,10 +81,3 @@ class TripletObjective(keras.layers.Layer):
 def _look_up(matrix, rows, columns):
     flat = ops.convert_to_tensor(matrix.reshape(-1))
     return ops.take(flat, rows * matrix.shape[1] + columns)
-
-
-def _cross_entropy(probabilities, targets, weights):
-    losses = keras.losses.sparse_categorical_crossentropy(targets, probabilities)
-    if weights is not None:
-        losses = losses * ops.cast(weights, losses.dtype)
-    return ops.mean(losses)

@@ -55,7 +55,7 @@ class Phase:
     epochs: int
     batch_size: int
     optimizer: keras.optimizers.Optimizer
-    loss: str = "sparse_categorical_crossentropy"
+    loss: str | keras.losses.Loss = "sparse_categorical_crossentropy"
     trainable: tuple[str, ...] | None = None
     sample_weight: np.ndarray | None = None
     callbacks: tuple[keras.callbacks.Callback, ...] = ()

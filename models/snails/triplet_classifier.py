@@ -19,6 +19,7 @@ from models.options import option
 from models.pixels import pixel_statistics, standard_pixels
 from models.pretrained import BackboneOptions, backbone_phases, find_backbone, pool
 from models.snails.specimens import augmentation, class_margins, load_specimens
+from training.losses import SmoothedCrossEntropy
 from training.objectives import TripletObjective
 from training.sampling import Balanced, MinedTriplets
 
@@ -37,6 +38,13 @@ class TripletClassifierOptions(BackboneOptions):
         "image_size": 48,
         "epochs": 6,
         "measurements": "shell",
+    }
+    SYNTHETIC_RECOMMENDED = {
+        "batch_size": 16,
+        "learning_rate": 2e-3,
+        "dropout": 0.2,
+        "measurement_dropout": 0.0,
+        "balance": False,
     }
     PRESETS = {
         "paper": {
@@ -57,14 +65,17 @@ class TripletClassifierOptions(BackboneOptions):
             "measurement_dropout": 0.0,
             "triplet": "dynamic",
             "classified": "anchors",
+            "label_smoothing": 0.0,
+            "width": 32,
+            "balance": True,
         },
         "recommended": {
             "split_rule": "stratified",
-            "epochs": 40,
+            "epochs": 80,
             "batch_size": 32,
             "learning_rate": 5e-3,
             "schedule": "cosine",
-            "patience": 20,
+            "patience": 40,
             "augmentation": "strong",
             "views": 4,
             "backbone": "mobilenet_v2_035",
@@ -78,6 +89,9 @@ class TripletClassifierOptions(BackboneOptions):
             "measurement_dropout": 0.5,
             "triplet": "dynamic",
             "classified": "all",
+            "label_smoothing": 0.1,
+            "width": 128,
+            "balance": True,
         },
     }
 
@@ -125,8 +139,11 @@ class TripletClassifierOptions(BackboneOptions):
     classified: str | None = option(
         "which samples of a triplet have a cross-entropy", choices=("anchors", "all")
     )
-    balance: bool = option("every class as often as the largest in training", True)
-    width: int = option("of the picture's features and of the embedding", 32, minimum=2)
+    balance: bool | None = option("every class as often as the largest in training")
+    label_smoothing: float | None = option(
+        "share of every label that is spread over all classes", minimum=0.0, maximum=0.9
+    )
+    width: int | None = option("of the picture's features and of the embedding", minimum=2)
 
     def __post_init__(self):
         super().__post_init__()
@@ -218,7 +235,7 @@ class TripletClassifier(NNModel):
             sampling = MinedTriplets(margins, options.negative_rule, options.balance)
 
             def objective():
-                return TripletObjective(margins, options.classified)
+                return TripletObjective(margins, options.classified, options.label_smoothing)
 
         paper = options.preset == "paper"
         kind = keras.optimizers.Adam if paper else keras.optimizers.AdamW
@@ -232,6 +249,7 @@ class TripletClassifier(NNModel):
                 "augment": augmentation(options, self.inputs[0]),
                 "keep_best": None if paper else "val_loss",
                 "sampling": sampling,
+                "loss": SmoothedCrossEntropy(options.label_smoothing),
             },
             objective,
         )
