@@ -13,6 +13,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -25,6 +26,8 @@ from datasets.images import PICTURE_SUFFIXES
 log = logging.getLogger("menagerie")
 
 ADVICE = "download it from GBIF again as a Darwin Core archive"
+SPECIES_TERMS = ("species", "acceptedscientificname", "scientificname")
+ADDRESS_TERMS = ("accessuri", "identifier")
 _SUFFIXES = (".txt", ".csv", ".tsv")
 _CORES = ("occurrence", "occurrences")
 _MEDIA = ("multimedia", "image", "images")
@@ -45,7 +48,7 @@ def species_name(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Sheet:
+class DarwinCoreSheet:
     """One table of the archive and how its lines are read.
 
     Attributes:
@@ -81,6 +84,26 @@ class _Sheet:
         return cells[self.identity].strip() if self.identity < len(cells) else ""
 
 
+@contextmanager
+def open_archive(
+    location: str | Path,
+) -> Iterator[tuple[FileTree, DarwinCoreSheet, DarwinCoreSheet]]:
+    """An archive with its tables of occurrences and of multimedia.
+
+    Raises:
+        InputError: as `read_archive`.
+    """
+    location = Path(location).expanduser()
+    if not location.exists():
+        raise InputError(f"{location} does not exist: give the archive that GBIF sent, a .zip")
+    with FileTree(location, (*_SUFFIXES, ".xml")) as tree:
+        core, media = _sheets(tree)
+        for sheet, terms in ((core, SPECIES_TERMS), (media, ADDRESS_TERMS)):
+            if not any(term in sheet.columns for term in terms):
+                raise _unfit(tree, f"{sheet.path} has no column {' or '.join(terms)}")
+        yield tree, core, media
+
+
 def read_archive(location: str | Path) -> Iterator[PictureRecord]:
     """The pictures of an archive, in its order, read as they are asked for.
 
@@ -93,26 +116,16 @@ def read_archive(location: str | Path) -> Iterator[PictureRecord]:
     Raises:
         InputError: it is no such archive, or damaged.
     """
-    location = Path(location).expanduser()
-    if not location.exists():
-        raise InputError(f"{location} does not exist: give the archive that GBIF sent, a .zip")
-    with FileTree(location, (*_SUFFIXES, ".xml")) as tree:
-        core, media = _sheets(tree)
-        for sheet, terms in (
-            (core, ("species", "acceptedscientificname", "scientificname")),
-            (media, ("accessuri", "identifier")),
-        ):
-            if not any(term in sheet.columns for term in terms):
-                raise _unfit(tree, f"{sheet.path} has no column {' or '.join(terms)}")
-        wanted = {media.key(cells) for cells in _rows(tree, media) if _is_picture(media, cells)}
+    with open_archive(location) as (tree, core, media):
+        wanted = {media.key(cells) for cells in rows_of(tree, media) if is_picture(media, cells)}
         occurrences = {}
-        for cells in _rows(tree, core):
+        for cells in rows_of(tree, core):
             key = core.key(cells)
-            if key in wanted and (label := _label(core, cells)):
+            if key in wanted and (label := label_of(core, cells)):
                 occurrences[key] = (sys.intern(label), core.value(cells, "references"))
         nameless = 0
-        for cells in _rows(tree, media):
-            if not _is_picture(media, cells):
+        for cells in rows_of(tree, media):
+            if not is_picture(media, cells):
                 continue
             key = media.key(cells)
             if key not in occurrences:
@@ -123,7 +136,7 @@ def read_archive(location: str | Path) -> Iterator[PictureRecord]:
                 label,
                 "gbif",
                 key,
-                media.value(cells, "accessuri", "identifier"),
+                media.value(cells, *ADDRESS_TERMS),
                 media.value(cells, "references")
                 or page
                 or f"https://www.gbif.org/occurrence/{key}",
@@ -135,17 +148,17 @@ def read_archive(location: str | Path) -> Iterator[PictureRecord]:
             log.info("%s: %d pictures without a species' name are left out", location, nameless)
 
 
-def _label(core: _Sheet, cells: list[str]) -> str:
+def label_of(core: DarwinCoreSheet, cells: list[str]) -> str:
     """Of an occurrence; names down to the genus only give ''."""
-    names = (core.value(cells, term) for term in ("species", "acceptedscientificname"))
-    for name in (*names, core.value(cells, "scientificname")):
-        if label := species_name(name):
+    for term in SPECIES_TERMS:
+        if label := species_name(core.value(cells, term)):
             return label
     return ""
 
 
-def _is_picture(media: _Sheet, cells: list[str]) -> bool:
-    address = media.value(cells, "accessuri", "identifier")
+def is_picture(media: DarwinCoreSheet, cells: list[str]) -> bool:
+    """Whether a row of the multimedia table is a picture on the web."""
+    address = media.value(cells, *ADDRESS_TERMS)
     kind = media.value(cells, "type").rpartition("/")[2].lower().replace(" ", "")
     form = media.value(cells, "format").lower()
     if kind:
@@ -155,7 +168,8 @@ def _is_picture(media: _Sheet, cells: list[str]) -> bool:
     return address.lower().endswith(PICTURE_SUFFIXES)
 
 
-def _rows(tree: FileTree, sheet: _Sheet) -> Iterator[list[str]]:
+def rows_of(tree: FileTree, sheet: DarwinCoreSheet) -> Iterator[list[str]]:
+    """The cells of each row of a table, read as they are asked for."""
     try:
         with tree.open(sheet.path) as stream:
             lines = _lines(stream, sheet.encoding)
@@ -179,7 +193,7 @@ def _lines(stream, encoding: str) -> Iterator[str]:
         yield line
 
 
-def _sheets(tree: FileTree) -> tuple[_Sheet, _Sheet]:
+def _sheets(tree: FileTree) -> tuple[DarwinCoreSheet, DarwinCoreSheet]:
     """The occurrences and the multimedia."""
     described = [path for path in tree.paths if path.rpartition("/")[2].lower() == "meta.xml"]
     if described:
@@ -187,7 +201,7 @@ def _sheets(tree: FileTree) -> tuple[_Sheet, _Sheet]:
     return _by_header(tree, _CORES, "occurrence"), _by_header(tree, _MEDIA, "multimedia")
 
 
-def _by_header(tree: FileTree, names: tuple[str, ...], kind: str) -> _Sheet:
+def _by_header(tree: FileTree, names: tuple[str, ...], kind: str) -> DarwinCoreSheet:
     found = [path for path in tree.paths if _stem(path) in names and path.endswith(_SUFFIXES)]
     if not found:
         raise _unfit(tree, f"it has neither meta.xml nor {kind}.txt")
@@ -203,7 +217,7 @@ def _by_header(tree: FileTree, names: tuple[str, ...], kind: str) -> _Sheet:
     keys = [columns[term] for term in _IDS if term in columns]
     if not keys:
         raise _unfit(tree, f"{path} has no column gbifID")
-    return _Sheet(path, columns, keys[0], separator, '"' if separator == "," else "")
+    return DarwinCoreSheet(path, columns, keys[0], separator, '"' if separator == "," else "")
 
 
 class _NoDoctype(ElementTree.TreeBuilder):
@@ -213,7 +227,7 @@ class _NoDoctype(ElementTree.TreeBuilder):
         raise ValueError("it declares a DOCTYPE, which no Darwin Core archive needs")
 
 
-def _described(tree: FileTree, path: str) -> tuple[_Sheet, _Sheet]:
+def _described(tree: FileTree, path: str) -> tuple[DarwinCoreSheet, DarwinCoreSheet]:
     """The tables as meta.xml describes them."""
     try:
         parser = ElementTree.XMLParser(target=_NoDoctype())
@@ -232,7 +246,7 @@ def _described(tree: FileTree, path: str) -> tuple[_Sheet, _Sheet]:
         raise _unfit(tree, f"{path}: {error}") from None
 
 
-def _sheet(tree: FileTree, part: ElementTree.Element, folder: str) -> _Sheet:
+def _sheet(tree: FileTree, part: ElementTree.Element, folder: str) -> DarwinCoreSheet:
     name = next((item.text or "" for item in part.iter() if _tag(item) == "location"), "").strip()
     path = f"{folder}/{name}" if folder else name
     if path not in tree.paths:
@@ -256,7 +270,7 @@ def _sheet(tree: FileTree, part: ElementTree.Element, folder: str) -> _Sheet:
     encoding = part.get("encoding", "utf-8")
     "".encode(encoding)  # is there such an encoding?
     header = int(part.get("ignoreHeaderLines", "0"))
-    return _Sheet(path, columns, identity, separator, quote, header, encoding, constants)
+    return DarwinCoreSheet(path, columns, identity, separator, quote, header, encoding, constants)
 
 
 def _unescaped(text: str) -> str:
