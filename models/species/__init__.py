@@ -1,0 +1,1 @@
+"""Many species: several views, hierarchical transfer, answers of fitting depth (paper 001)."""
