@@ -23,15 +23,12 @@ from pathlib import Path
 import keras
 
 from datasets.errors import InputError
-from models.fused_batch_norm import with_fused_batch_norm
+from models.fused_batch_norm import shorten_averages, with_fused_batch_norm
 from models.torch_weights import CODE_ENDINGS, how_to_convert, load_torch_weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 RESNET_BLOCKS = {"resnet18": [2, 2, 2, 2], "resnet34": [3, 4, 6, 3]}  # He et al. 2016, table 1
-# keras.applications averages over a thousand batches, more than a small data set has in all: a
-# network that trains would be judged by averages from before it learnt. This is PyTorch's default.
-MOMENTUM = 0.9
 RESNET_PRESETS = {"resnet18": "resnet_18_imagenet"}
 
 
@@ -78,14 +75,8 @@ def build_backbone(name: str, weights: str, height: int, width: int) -> Backbone
         raise InputError(f"{name} gives no feature map of one picture: choose a convolutional one")
     # A plain functional model, whatever the library's class: it loads without that library.
     network = with_fused_batch_norm(keras.Model(network.input, network.output, name=_key(name)))
-    _shorten_averages(network)
+    shorten_averages(network)
     return Backbone(name, network, preprocess, weights)
-
-
-def _shorten_averages(network: keras.Model) -> None:
-    for layer in network._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = min(layer.momentum, MOMENTUM)
 
 
 def unfreezable(backbone: Backbone) -> list[str]:

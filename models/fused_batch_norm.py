@@ -9,6 +9,10 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+# keras.applications averages over a thousand batches, more than a small data set has in all: a
+# network that trains would be judged by averages from before it learnt. This is PyTorch's default.
+MOMENTUM = 0.9
+
 
 # Weight files of Keras call a layer by the name of its class. This one bears that of the stock
 # layer, so that they fit both.
@@ -87,6 +91,13 @@ def with_fused_batch_norm(network: keras.Model) -> keras.Model:
     )
     copy.set_weights(network.get_weights())
     return copy
+
+
+def shorten_averages(network: keras.Model) -> None:
+    """Let all batch normalisations average over ten batches or so, unless they do over fewer."""
+    for layer in network._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = min(layer.momentum, MOMENTUM)
 
 
 def _layers(network):

@@ -75,7 +75,6 @@ class TripletClassifierOptions(BackboneOptions):
             "batch_size": 32,
             "learning_rate": 5e-3,
             "schedule": "cosine",
-            "patience": 40,
             "augmentation": "strong",
             "views": 4,
             "backbone": "mobilenet_v2_035",
@@ -247,7 +246,8 @@ class TripletClassifier(NNModel):
             {
                 "batch_size": options.batch_size,
                 "augment": augmentation(options, self.inputs[0]),
-                "keep_best": None if paper else "val_loss",
+                # A tenth of a small data set tells epochs apart by chance: the last one is kept.
+                "keep_best": "val_loss" if options.patience else None,
                 "sampling": sampling,
                 "loss": SmoothedCrossEntropy(options.label_smoothing),
             },
