@@ -10,12 +10,13 @@ DATASETS = {
     "faces": "datasets.synthetic.faces",
     "fer2013": "datasets.fer2013",
     "reef": "datasets.synthetic.reef",
+    "organisms": "datasets.synthetic.organisms",
     "folders": "datasets.own_data",
     "snails": "datasets.synthetic.snails",
     "specimens": "datasets.specimens",
 }
 
-SYNTHETIC = ("faces", "reef", "snails")
+SYNTHETIC = ("faces", "reef", "snails", "organisms")
 
 
 def load_table(

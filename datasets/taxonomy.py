@@ -14,6 +14,7 @@ import numpy as np
 
 from datasets.errors import InputError
 
+RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
 ROOT = "root"
 HYBRID = "×"
 # The sign stands before a word, with or without a space; the letter x in its place stands alone.

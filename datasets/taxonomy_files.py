@@ -22,10 +22,10 @@ import pandas as pd
 from datasets.errors import InputError
 from datasets.files import ARCHIVE_SUFFIXES, DAMAGE, FileTree, damaged
 from datasets.gbif import ADDRESS_TERMS, is_picture, label_of, open_archive, rows_of
+from datasets.taxonomy import RANKS
 
 log = logging.getLogger("menagerie")
 
-RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
 _NOWHERE = ("",) * len(RANKS)
 
 

@@ -19,7 +19,7 @@ from training.callbacks import (
     forget_later_epochs,
     read_state,
 )
-from training.epochs import Samples, compute, fit_epochs, steps_of
+from training.epochs import Samples, compute, compute_in_pieces, fit_epochs, steps_of
 from training.frozen import split_at_frozen
 from training.objectives import ObjectiveModel
 from training.sampling import Balanced, MinedTriplets
@@ -44,6 +44,7 @@ class Phase:
         augment: (sample, seed) -> sample, what chance does to a training sample; None for nothing.
         views: how many random views of each sample are made, once, instead of a new one in every
             epoch; what is frozen is then computed once for each view. None for new ones.
+        plain_view: whether the first of these views is the sample as it is.
         keep_best: figure of the history whose best epoch is kept; None keeps the last epoch.
         batch_norm: what frozen batch normalisations do: `inference` uses what they know, `train`
             normalises by the batch and goes on averaging, as in PyTorch's training mode.
@@ -61,6 +62,7 @@ class Phase:
     callbacks: tuple[keras.callbacks.Callback, ...] = ()
     augment: Callable | None = None
     views: int | None = None
+    plain_view: bool = False
     keep_best: str | None = None
     batch_norm: str = "inference"
     sampling: Balanced | MinedTriplets | None = None
@@ -131,7 +133,7 @@ def _train_phase(
     if augment is None:
         arrays = fit(arrays)
     if split is not None and (augment is None or phase.views):
-        arrays = _frozen_arrays(split.frozen, phase, arrays, pipelines, seed)
+        arrays = _frozen_arrays(split.frozen, phase, arrays, pipelines, fit, seed)
         validation = (compute(split.frozen, validation[0], pipelines), validation[1])
         part, augment = split.head, None
     elif phase.views:
@@ -234,13 +236,15 @@ def _batch_norms(network):
             yield from _batch_norms(layer)
 
 
-def _frozen_arrays(frozen, phase, arrays, pipelines, seed) -> dict:
+def _frozen_arrays(frozen, phase, arrays, pipelines, fit, seed) -> dict:
     """What the frozen part makes of every sample, or of every view of it, view after view."""
     if phase.augment is None:
         return compute(frozen, arrays, pipelines)
-    views = [
+    plain = phase.plain_view
+    views = [compute_in_pieces(frozen, arrays, fit, pipelines, frozen.output)] if plain else []
+    views += [
         frozen.predict(pipelines.view(arrays, phase.augment, seed, number), verbose=0)
-        for number in range(phase.views)
+        for number in range(len(views), phase.views)
     ]
     return {name: np.concatenate([view[name] for view in views]) for name in views[0]}
 

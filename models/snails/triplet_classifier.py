@@ -248,6 +248,7 @@ class TripletClassifier(NNModel):
                 "augment": augmentation(options, self.inputs[0]),
                 # A tenth of a small data set tells epochs apart by chance: the last one is kept.
                 "keep_best": "val_loss" if options.patience else None,
+                "plain_view": True,
                 "sampling": sampling,
                 "loss": SmoothedCrossEntropy(options.label_smoothing),
             },
