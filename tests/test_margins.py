@@ -215,3 +215,11 @@ def test_smoothing_spreads_a_share_of_every_label_evenly():
     again = SmoothedCrossEntropy.from_config(loss.get_config())
     assert again.smoothing == 0.3
     assert np.isfinite(loss.call(targets, np.eye(3, dtype=np.float32)[targets - 1])).all()
+
+
+def test_smoothing_brings_back_what_has_nearly_vanished():
+    logits = np.array([[30.0, 0.0, -20.0]], np.float32)
+    (gradient,) = gradients(
+        lambda tensor: SmoothedCrossEntropy(0.3)(np.array([0]), tf.nn.softmax(tensor)), logits
+    )
+    np.testing.assert_allclose(gradient, [[0.2, -0.1, -0.1]], atol=1e-5)

@@ -238,6 +238,18 @@ def test_views_are_made_once_and_what_is_frozen_is_computed_for_each(tmp_path):
         np.testing.assert_allclose(stored[48 * number :][:48], expected, atol=1e-5)
 
 
+def test_the_first_view_may_be_the_sample_as_it_is(tmp_path):
+    kept = []
+    pipelines = watched(kept)
+    phase = head(augment=shaken, views=2, plain_view=True)
+    network = train(tmp_path / "run", phase, pipelines=pipelines, network=nested())
+    stored = next(iter(kept[0][0].values()))
+    backbone = network.get_layer("backbone")
+    changed = [batch["given"] for batch in view_pipeline(TRAIN[0], shaken, 3, 1)]
+    for part, seen in ((stored[:48], TRAIN[0]["given"]), (stored[48:], np.concatenate(changed))):
+        np.testing.assert_allclose(part, backbone.predict(seen, verbose=0), atol=1e-5)
+
+
 def test_new_views_in_every_epoch_go_through_the_whole_network(tmp_path):
     kept = []
     train(tmp_path / "run", head(augment=shaken), pipelines=watched(kept))

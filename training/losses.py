@@ -50,11 +50,11 @@ class SmoothedCrossEntropy(keras.losses.Loss):
 
     def call(self, targets, probabilities):
         """(batch,) loss of each sample."""
-        losses = keras.losses.sparse_categorical_crossentropy(targets, probabilities)
-        if not self.smoothing:
-            return losses
-        logarithms = ops.log(ops.maximum(probabilities, keras.config.epsilon()))
-        return (1 - self.smoothing) * losses - self.smoothing * ops.mean(logarithms, axis=-1)
+        # Keras would clip at 1e-7, and what lies below would have no gradient to bring it back.
+        logarithms = ops.log(ops.maximum(probabilities, np.finfo(np.float32).tiny))
+        own = ops.take_along_axis(logarithms, ops.cast(targets, "int32")[:, None], axis=-1)
+        evenly = ops.mean(logarithms, axis=-1)
+        return -(1 - self.smoothing) * own[:, 0] - self.smoothing * evenly
 
     def get_config(self):
         return super().get_config() | {"smoothing": self.smoothing}
