@@ -17,7 +17,8 @@ class ObjectiveModel(keras.Model):
     Args:
         inputs: of the network.
         outputs: name -> tensor, with `probabilities` and what the objective asks for.
-        objective: layer with `loss(outputs, targets, weights)` and `figures()`; its weights train.
+        objective: layer with `needs`, the outputs that it asks for beside `probabilities`,
+            `loss(outputs, targets, weights)` and `figures()`; its weights train.
     """
 
     def __init__(self, inputs, outputs, objective, **keywords):
@@ -43,6 +44,8 @@ class TripletObjective(keras.layers.Layer):
         classified: samples with a cross-entropy: `anchors`, as in the paper, or `all`.
         smoothing: of the labels in the cross-entropy.
     """
+
+    needs = ("embedding",)
 
     def __init__(self, margins, classified="anchors", smoothing=0.0, **keywords):
         super().__init__(**keywords)
@@ -81,3 +84,30 @@ class TripletObjective(keras.layers.Layer):
 def _look_up(matrix, rows, columns):
     flat = ops.convert_to_tensor(matrix.reshape(-1))
     return ops.take(flat, rows * matrix.shape[1] + columns)
+
+
+class AuxiliaryObjective(keras.layers.Layer):
+    """Cross-entropy of the answer, and with less weight that of an auxiliary classifier.
+
+    Szegedy et al. 2015 (Going Deeper with Convolutions), section 5, as used in paper 001,
+    section 3.1. The auxiliary classifier is judged nowhere.
+
+    Args:
+        output: of the network, probabilities of the auxiliary classifier.
+        weight: of its cross-entropy.
+    """
+
+    def __init__(self, output: str = "auxiliary", weight: float = 0.4, **keywords):
+        super().__init__(**keywords)
+        self.needs, self.weight = (output,), weight
+        self.cross_entropy = SmoothedCrossEntropy()
+
+    def loss(self, outputs: dict, targets, weights):
+        """Scalar; outputs (batch, classes), targets and weights (batch,)."""
+        names = ("probabilities", *self.needs)
+        answer, auxiliary = (self.cross_entropy(targets, outputs[name], weights) for name in names)
+        return answer + self.weight * auxiliary
+
+    def figures(self) -> dict[str, float]:
+        """None: nothing but the network learns."""
+        return {}

@@ -37,7 +37,12 @@ class Phase:
         epochs: passes over the training data.
         batch_size: samples per step.
         optimizer: of this phase alone.
-        loss: on the `probabilities` output, against class indices.
+        loss: on the trained output, against class indices.
+        output: of the network, probabilities that this phase trains and is judged by.
+        classes: (classes,) class of that output that each class of the data belongs to, such as
+            the genus of each species; None where they are the same.
+        begin: (network) -> None, changes weights before the first epoch, such as handing those of
+            an earlier phase's output down to this one's.
         trainable: names of the layers that train; None for all.
         sample_weight: (training samples,) weight of each sample in the loss; None for ones.
         callbacks: schedules and the like.
@@ -57,6 +62,9 @@ class Phase:
     batch_size: int
     optimizer: keras.optimizers.Optimizer
     loss: str | keras.losses.Loss = "sparse_categorical_crossentropy"
+    output: str = "probabilities"
+    classes: np.ndarray | None = None
+    begin: Callable | None = None
     trainable: tuple[str, ...] | None = None
     sample_weight: np.ndarray | None = None
     callbacks: tuple[keras.callbacks.Callback, ...] = ()
@@ -91,7 +99,7 @@ def train_phases(network, phases, train, validation, pipelines, fit, *, seed, fo
     What an earlier, interrupted call left there is gone on with.
 
     Args:
-        network: the whole functional model with the named output `probabilities`.
+        network: the whole functional model with the named outputs that the phases train.
         phases: what to do, in order.
         train: (arrays, targets) of the training part, the arrays as they stand in the table.
         validation: (arrays, targets) of the validation part, fitted to the network.
@@ -112,8 +120,11 @@ def train_phases(network, phases, train, validation, pipelines, fit, *, seed, fo
         resumed = index == state["phase"] and "epoch" in state
         if resumed and start.exists():
             network.load_weights(start)
-        elif index:
-            network.save_weights(start)
+        else:
+            if phase.begin is not None:
+                phase.begin(network)
+            if index:
+                network.save_weights(start)
         _train_phase(
             network, phase, train, validation, pipelines, fit,
             index=index, seed=seed + index, folder=folder, title=title,
@@ -125,9 +136,9 @@ def _train_phase(
     network, phase, train, validation, pipelines, fit, *, index, seed, folder, title, state
 ):
     set_trainable(network, phase.trainable, phase.batch_norm)
-    wanted = ("probabilities",) if phase.objective is None else ("embedding", "probabilities")
-    part = keras.Model(network.input, {name: network.output[name] for name in wanted})
-    arrays, targets = train
+    wanted = {"probabilities": phase.output} | {name: name for name in _needs(phase)}
+    part = keras.Model(network.input, {name: network.output[at] for name, at in wanted.items()})
+    (arrays, targets), validation = (_answering(phase, *samples) for samples in (train, validation))
     augment = phase.augment
     split = split_at_frozen(part)
     if augment is None:
@@ -170,6 +181,16 @@ def _train_phase(
         fit_epochs(trained, phase, samples, validation, pipelines, seed, first, callbacks)
     finally:
         progress.close()
+
+
+def _needs(phase: Phase) -> tuple[str, ...]:
+    """Outputs of the network that the objective asks for beside the probabilities."""
+    return () if phase.objective is None else phase.objective.needs
+
+
+def _answering(phase: Phase, arrays, targets):
+    """Samples with the classes of the output that the phase trains."""
+    return arrays, targets if phase.classes is None else phase.classes[targets]
 
 
 def _trained(part: keras.Model, phase: Phase) -> keras.Model:
