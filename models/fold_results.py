@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 
 from datasets.errors import InputError
-from models.runs import PREDICTIONS, find_run, read_json
+from models.runs import CROSS_VALIDATIONS, PREDICTIONS, SUMMARY, find_run, read_json
 from training.evaluation import wilson_interval
 from training.statistics import corrected_resampled_t, mcnemar_exact, mean_over_runs, paired_t
 
-PLACE, SUMMARY = "cross_validation", "folds.json"
 WHAT_FITS = "train both with the same data, --folds (or --split-rule), --group and --seed"
 
 
@@ -92,7 +91,7 @@ def fold_run(run: str, fold: int) -> str:
 
 def summary_folder(out: Path, model: str, run: str) -> Path:
     """Where a cross-validation says what its runs have found."""
-    return Path(out, PLACE, model, run)
+    return Path(out, CROSS_VALIDATIONS, model, run)
 
 
 def find_results(name: str, out: Path) -> Results:
@@ -106,7 +105,7 @@ def find_results(name: str, out: Path) -> Results:
     Raises:
         InputError: nothing of that name is there, or a run of it keeps no answers.
     """
-    for place in (Path(name).expanduser(), Path(out, PLACE, name)):
+    for place in (Path(name).expanduser(), Path(out, CROSS_VALIDATIONS, name)):
         inside = [path.parent for path in place.glob(f"*/{SUMMARY}")]
         if (place / SUMMARY).is_file():
             return _cross_validation(name, place)

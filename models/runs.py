@@ -7,6 +7,8 @@ from pathlib import Path
 
 from datasets.errors import InputError
 
+# Where a cross-validation says what its runs have found, OUT/PLACE/MODEL/RUN/SUMMARY.
+CROSS_VALIDATIONS, SUMMARY = "cross_validation", "folds.json"
 PREDICTIONS = "predictions.csv"  # of a run: its answer to every sample that it did not train on
 
 
@@ -43,6 +45,12 @@ def all_runs(out: Path) -> list[Path]:
     out = Path(out)
     models = sorted(path for path in out.iterdir() if path.is_dir()) if out.is_dir() else []
     return [run for model in models for run in runs_in(model)]
+
+
+def all_cross_validations(out: Path) -> list[Path]:
+    """Folders with the summary of a cross-validation, by model and age."""
+    found = [path.parent for path in Path(out, CROSS_VALIDATIONS).glob(f"*/*/{SUMMARY}")]
+    return sorted(found, key=lambda one: (one.parent.name, read_json(one, SUMMARY)["finished"]))
 
 
 def read_json(folder: Path, name: str):

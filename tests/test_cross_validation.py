@@ -172,6 +172,16 @@ def test_a_run_keeps_its_answers(out):
     assert table["confidence"].between(1 / len(PER_CLASS), 1).all()
 
 
+def test_list_shows_cross_validations(capsys, out):
+    code, text, _ = typed(capsys, "list", "--out", out)
+    pooled = summary_of(out, "fast")["pooled"]
+    (line,) = [one for one in text.splitlines() if one.strip().startswith("Tiny/fast ")]
+    assert code == 0
+    assert f"{FOLDS} folds, accuracy {pooled['accuracy']:.1%}".replace("%", " %") in line
+    listed = json.loads(typed(capsys, "list", "--out", out, "--json")[1])
+    assert list(listed["cross-validations"]) == ["Tiny/slow", "Tiny/fast"]
+
+
 def test_the_summary_holds_the_folds_their_mean_and_all_answers(out):
     summary = summary_of(out, "fast")
     folds = [read_json(out / run, "metrics.json")["test"] for run in summary["runs"]]

@@ -17,13 +17,12 @@ from datasets.errors import InputError
 from models.artefact import check_place, write_json
 from models.commands.parser import percent, print_json, share_with_interval
 from models.fold_results import (
-    SUMMARY,
     Results,
     fold_run,
     read_fold,
     summary_folder,
 )
-from models.runs import has_draft, read_json
+from models.runs import SUMMARY, has_draft, read_json
 from training.reports import plot_fold_accuracies
 from training.statistics import mean_over_runs
 
