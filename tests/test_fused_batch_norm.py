@@ -8,7 +8,11 @@ from keras import layers
 
 import models.layers
 from models.backbones import build_backbone, layers_of, unfreezable
-from models.fused_batch_norm import BatchNormalization, with_fused_batch_norm
+from models.fused_batch_norm import (
+    BatchNormalization,
+    shorten_averages,
+    with_fused_batch_norm,
+)
 from training.frozen import split_at_frozen
 from training.phases import set_trainable
 
@@ -263,6 +267,7 @@ def test_a_backbone_gives_what_its_stock_network_gives(name, monkeypatch):
 
     def noted(network):
         randomise(network)
+        shorten_averages(network)
         stocks.append(network)
         return with_fused_batch_norm(network)
 
