@@ -7,7 +7,7 @@ from pathlib import Path
 
 from datasets.errors import InputError
 
-# Where a cross-validation says what its runs have found, OUT/PLACE/MODEL/RUN/SUMMARY.
+# Where a cross-validation says what its runs have found, OUT/CROSS_VALIDATIONS/MODEL/RUN/SUMMARY.
 CROSS_VALIDATIONS, SUMMARY = "cross_validation", "folds.json"
 PREDICTIONS = "predictions.csv"  # of a run: its answer to every sample that it did not train on
 

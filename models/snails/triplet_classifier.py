@@ -160,8 +160,9 @@ class TripletClassifier(NNModel):
     """A pretrained backbone and measurements in one embedding, trained by triplets and classes.
 
     Inputs `image`, (batch, side, side, 3), 0 to 255, and `measurements` (batch, columns), in their
-    own units, NaN where missing. Outputs: `features` (batch, 32 + encoded measurements), picture
-    and measurements side by side, `embedding` (batch, 32) and `probabilities` (batch, classes).
+    own units, NaN where missing. Outputs: `features` (batch, width + encoded measurements),
+    picture and measurements side by side, `embedding` (batch, width) and `probabilities` (batch,
+    classes). The width is 32 in the paper.
     """
 
     Options = TripletClassifierOptions
