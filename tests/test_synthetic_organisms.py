@@ -1,11 +1,8 @@
 """Synthetic organisms: seven ranks, kin that look alike, species that only a close-up tells."""
 
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,12 +11,11 @@ from PIL import Image
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from datasets.base import content_digest
 from datasets.column_roles import ranks_above_label
 from datasets.synthetic import organism_pictures as pictures
 from datasets.synthetic import organisms
+from tests.seeded_pictures import assert_seeded
 
-ROOT = Path(__file__).resolve().parents[1]
 WORLDS = (0, 1, organisms.WORLD)
 VIEW = 64  # px, of both views
 CROP = slice(pictures.SIZE // 4, 3 * pictures.SIZE // 4)
@@ -260,17 +256,7 @@ def test_classes_have_a_long_tail_and_are_mixed():
 
 
 def test_the_same_seed_gives_the_same_pictures_in_another_process():
-    script = "from datasets.synthetic.organisms import load; print(*load(8, seed=3).frame.digest)"
-    run = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    here = organisms.load(8, seed=3)
-    assert run.stdout.split() == here.frame["digest"].tolist()
-    assert here.frame["digest"].tolist() == [
-        content_digest(one) for one in here.modalities["image"]
-    ]
-    other = organisms.load(8, seed=4)
-    assert not set(other.frame["digest"]) & set(here.frame["digest"])
+    assert_seeded(organisms, 8)
 
 
 def test_a_picture_does_not_depend_on_how_many_are_drawn(table):

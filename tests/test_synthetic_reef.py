@@ -1,9 +1,6 @@
 """Synthetic reef: bands where the species has them, anemones that hint, fish that tell more."""
 
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,11 +10,10 @@ from scipy.stats.contingency import association
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import cross_val_predict
 
-from datasets.base import content_digest
 from datasets.synthetic import reef
 from datasets.synthetic.reef_anatomy import SPECIES, Fish, Pose, paint
+from tests.seeded_pictures import assert_seeded
 
-ROOT = Path(__file__).resolve().parents[1]
 LEARNT = ("clarkii", "perideraion", "ocellaris", "frenatus")
 RARE = ("sandaracinos", "ephippium")
 SPECIALISTS = {
@@ -110,17 +106,7 @@ def test_a_fish_may_leave_the_picture(x, y):
 
 
 def test_the_same_seed_gives_the_same_pictures_in_another_process():
-    script = "from datasets.synthetic.reef import load; print(*load(12, seed=3).frame.digest)"
-    run = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    here = reef.load(12, seed=3)
-    assert run.stdout.split() == here.frame["digest"].tolist()
-    assert here.frame["digest"].tolist() == [
-        content_digest(one) for one in here.modalities["image"]
-    ]
-    other = reef.load(12, seed=4)
-    assert not set(other.frame["digest"]) & set(here.frame["digest"])
+    assert_seeded(reef, 12)
 
 
 def test_a_picture_does_not_depend_on_how_many_are_drawn(table):

@@ -1,12 +1,9 @@
 """Synthetic snails: species by a tree, sites of one species each, what tells them apart."""
 
 import re
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,12 +11,10 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GroupKFold, StratifiedKFold, cross_val_predict
 
-from datasets.base import content_digest
 from datasets.synthetic import snails
 from datasets.synthetic.shells import measure
 from datasets.synthetic.snail_tree import GENERA, ROOT_AGE, YOUNGEST
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.seeded_pictures import assert_seeded
 
 
 @pytest.fixture(scope="module")
@@ -248,15 +243,7 @@ def test_a_spring_stains_its_shells(specimens):
 
 
 def test_the_same_seed_gives_the_same_pictures_in_another_process():
-    script = "from datasets.synthetic.snails import load; print(*load(6, seed=3).frame.digest)"
-    run = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    here = snails.load(6, seed=3)
-    assert run.stdout.split() == here.frame["digest"].tolist()
-    assert here.frame["digest"].tolist() == [
-        content_digest(one) for one in here.modalities["image"]
-    ]
+    assert_seeded(snails, 6)
 
 
 def test_a_specimen_does_not_depend_on_how_many_are_asked_for(table, specimens, measured):
