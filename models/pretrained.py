@@ -32,12 +32,18 @@ class BackboneOptions(ScheduleOptions):
         "of the feature map: its average, or average and maximum side by side",
         choices=("average", "average+maximum"),
     )
-    views: int | None = option(
+    dropout: float | None = option("share of features left out", minimum=0.0, maximum=0.9)
+
+
+@dataclass(frozen=True)
+class FrozenBackboneOptions(BackboneOptions):
+    """Options of every model whose backbone is frozen, in a first phase at least."""
+
+    stored_views: int | None = option(
         "random views of each picture that are computed once and stored; without it every epoch "
         "draws new ones",
         minimum=1,
     )
-    dropout: float | None = option("share of features left out", minimum=0.0, maximum=0.9)
     unfreeze: str | None = option(
         "what trains in a second phase: a share of the backbone's layers, counted from its end, or "
         "groups of them, separated by commas, whose names begin so; none: there is no second "
@@ -57,7 +63,7 @@ class BackboneOptions(ScheduleOptions):
         return bool(self.fine_tune_epochs) and self.unfreeze != "none" and not self.trains_whole
 
 
-def find_backbone(options: BackboneOptions) -> tuple[Backbone, str]:
+def find_backbone(options: FrozenBackboneOptions) -> tuple[Backbone, str]:
     """The backbone that the options name, and a line that says what becomes of it.
 
     Raises:
@@ -96,7 +102,7 @@ def backbone_phases(options, backbone, head: tuple[str, ...], optimizer, shared,
     """Train the head on the frozen backbone, then both where that is wanted.
 
     Args:
-        options: BackboneOptions.
+        options: FrozenBackboneOptions.
         backbone: keras.Model inside the network.
         head: names of the layers behind it.
         optimizer: of the first phase.
@@ -113,7 +119,7 @@ def backbone_phases(options, backbone, head: tuple[str, ...], optimizer, shared,
         callbacks=schedule(
             options.schedule, options.learning_rate, options.epochs, options.patience
         ),
-        views=None if whole else options.views,
+        views=None if whole else options.stored_views,
         objective=objective and objective(),
         **shared,
     )

@@ -370,7 +370,7 @@ def test_the_head_is_the_same_whether_the_data_were_read_before_or_after_the_bac
         (["--preset", "paper", "--unfreeze", "block_16"], ["--unfreeze needs --fine-tune-epochs"]),
         (["--unfreeze", "stage9"], ["stage9"]),
         (["--unfreeze", "1.5"], ["--unfreeze 1.5"]),
-        (["--batch-norm", "train", "--weights", "OWN"], ["--views", "--batch-norm train"]),
+        (["--batch-norm", "train", "--weights", "OWN"], ["--stored-views", "--batch-norm train"]),
         (["--weights", "FILE"], ["weights.h5", "mobilenet_v2_035"]),
         (["--cap", "half"], ["--cap half", "text, table, none"]),
     ],

@@ -15,7 +15,7 @@ def test_transfer_learning_tells_real_clownfish_apart_and_from_other_fish(
 ):
     weights = real_data / "weights" / "mobilenet_v2_0.35_224_no_top.weights.h5"
     words = ["--model", "TransferCNN", "--data-dir", real_data / "clownfish", "--out", tmp_path,
-             "--weights", weights, "--image-size", 160, "--views", 2, "--epochs", 15,
+             "--weights", weights, "--image-size", 160, "--stored-views", 2, "--epochs", 15,
              "--run", "fish"]  # fmt: skip
     assert run.main([str(word) for word in words]) == 0
     folder = tmp_path / "TransferCNN" / "fish"

@@ -21,13 +21,13 @@ from models.clownfish.photographs import (
 from models.inputs import ImageInput
 from models.options import option
 from models.pixels import standard_pixels
-from models.pretrained import BackboneOptions, backbone_phases, find_backbone, pool
+from models.pretrained import FrozenBackboneOptions, backbone_phases, find_backbone, pool
 
 PAPER_CROP = 224 / 256
 
 
 @dataclass(frozen=True)
-class TransferCNNOptions(PhotographOptions, BackboneOptions):
+class TransferCNNOptions(PhotographOptions, FrozenBackboneOptions):
     """Options of TransferCNN."""
 
     SYNTHETIC_DEFAULTS = PhotographOptions.SYNTHETIC_DEFAULTS | {
@@ -61,7 +61,7 @@ class TransferCNNOptions(PhotographOptions, BackboneOptions):
             "learning_rate": 1e-3,
             "schedule": "cosine",
             "augmentation": "strong",
-            "views": 4,
+            "stored_views": 4,
             "patience": 20,
             "cap": "none",
             "other_validation": 0.1,
@@ -107,10 +107,10 @@ class TransferCNN(NNModel):
     def backbone(self) -> Backbone:
         """The pretrained network; its weights are found, or missed, before any data are read."""
         options = self.options
-        if options.views and options.batch_norm == "train" and not options.trains_whole:
+        if options.stored_views and options.batch_norm == "train" and not options.trains_whole:
             raise InputError(
-                "--views stores what a frozen backbone gives, and --batch-norm train would change "
-                "it: take --batch-norm inference, or --preset paper, which stores nothing"
+                "--stored-views keeps what a frozen backbone gives, and --batch-norm train would "
+                "change it: take --batch-norm inference, or --preset paper, which stores nothing"
             )
         self.seed_weights()  # it is built before the data are read, and may be random
         backbone, line = find_backbone(options)
@@ -145,8 +145,9 @@ class TransferCNN(NNModel):
         options = self.options
         paper = options.preset == "paper"
         rate = options.learning_rate
-        if options.views and not options.trains_whole:
-            self.notes.append(f"Head trained on {options.views} stored views of each picture.")
+        if options.stored_views and not options.trains_whole:
+            number = options.stored_views
+            self.notes.append(f"Head trained on {number} stored views of each picture.")
         self.phases = backbone_phases(
             options,
             self.backbone.network,

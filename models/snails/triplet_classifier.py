@@ -17,7 +17,7 @@ from models.inputs import ImageInput, MeasurementInput, read_inputs
 from models.layers import EncodeMeasurements
 from models.options import option
 from models.pixels import pixel_statistics, standard_pixels
-from models.pretrained import BackboneOptions, backbone_phases, find_backbone, pool
+from models.pretrained import FrozenBackboneOptions, backbone_phases, find_backbone, pool
 from models.snails.specimens import augmentation, class_margins, load_specimens
 from training.losses import SmoothedCrossEntropy
 from training.objectives import TripletObjective
@@ -27,7 +27,7 @@ HEAD = ("image_features", "embedding", "probabilities")
 
 
 @dataclass(frozen=True)
-class TripletClassifierOptions(BackboneOptions):
+class TripletClassifierOptions(FrozenBackboneOptions):
     """Options of TripletClassifier."""
 
     REAL_DATA = "specimens"
@@ -76,7 +76,7 @@ class TripletClassifierOptions(BackboneOptions):
             "learning_rate": 5e-3,
             "schedule": "cosine",
             "augmentation": "strong",
-            "views": 4,
+            "stored_views": 4,
             "backbone": "mobilenet_v2_035",
             "image_size": 224,
             "normalise": "backbone",
