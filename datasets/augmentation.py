@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from dataclasses import dataclass
 
 from datasets.images import Fit
@@ -14,6 +15,10 @@ GREY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601
 class PictureAugmentation:
     """A random crop of a picture, resized, and changes to it that keep its class.
 
+    What TF-slim's `inception_preprocessing` does, and with it paper 001 (section 4.2: crop, mirror,
+    brightness, contrast, hue, saturation), is `area=(0.05, 1)`, `aspect=(3 / 4, 4 / 3)`, `flip`,
+    `shift=32 / 255`, `contrast=0.5`, `hue=0.2`, `saturation=0.5`.
+
     Attributes:
         fit: size and colours of the result.
         area: least and largest share of the picture's area in the crop.
@@ -21,6 +26,9 @@ class PictureAugmentation:
         flip: mirror half of the pictures. Wrong where left and right differ in meaning.
         turn: largest rotation to either side, in degrees.
         brightness, contrast, saturation: largest relative change; 0 for none.
+        shift: largest change of the brightness by what is added to all pixels, as a share of the
+            range 0 to 255.
+        hue: largest turn of the colours, as a share of the colour circle.
         erase: share of the pictures that lose a rectangle (Zhong et al. 2020).
         quarter_turns: rotate by 0, 90, 180 or 270 degrees. Unlike a mirror, that leaves a shell's
             handedness alone.
@@ -38,31 +46,50 @@ class PictureAugmentation:
     erase: float = 0.0
     quarter_turns: bool = False
     noise: float = 0.0
+    shift: float = 0.0
+    hue: float = 0.0
 
     def __call__(self, sample: dict, seed) -> dict:
-        """A sample with its `image` changed.
+        """A sample with its pictures changed, each by draws of its own.
 
         Args:
-            sample: modality -> tensor; `image` is (height, width, 1 or 3) of any size.
+            sample: modality -> tensor; `image`, `image_2` and so on are (height, width, 1 or 3) of
+                any size.
             seed: (2,) integers; the same ones give the same change.
 
         Returns:
-            The sample with `image` as float32 `fit.shape`, 0 to 255.
+            The sample with its pictures as float32 `fit.shape`, 0 to 255.
         """
+        changed = {
+            name: self._changed(picture, seed if name == "image" else _apart(seed, name))
+            for name, picture in sample.items()
+            if name == "image" or name.startswith("image_")
+        }
+        return {**sample, **changed}
+
+    def _changed(self, picture, seed):
+        """A picture (height, width, 1 or 3), changed."""
         import tensorflow as tf
 
         draws = iter(tf.unstack(tf.random.experimental.stateless_split(seed, 10)))
-        picture = _crop(sample["image"], self.area, self.aspect, next(draws))
+        picture = _crop(picture, self.area, self.aspect, next(draws))
         picture = _coloured(tf.cast(picture, tf.float32), self.fit.channels)
         picture = tf.image.resize(picture, self.fit.shape[:2], antialias=True)
         picture = _flip(picture, next(draws)) if self.flip else picture
         picture = _turn(picture, self.turn, next(draws)) if self.turn else picture
         if self.brightness:
             picture *= _factor(self.brightness, next(draws))
+        # Newer changes draw apart, so that they leave the chance of the others as it was.
+        if self.shift:
+            largest = 255 * self.shift
+            picture += tf.random.stateless_uniform((), _apart(seed, "shift"), -largest, largest)
         if self.contrast:
             picture = _blend(picture, tf.reduce_mean(picture), self.contrast, next(draws))
         if self.saturation:
             picture = _blend(picture, _grey(picture), self.saturation, next(draws))
+        if self.hue and self.fit.channels == 3:
+            turn = tf.random.stateless_uniform((), _apart(seed, "hue"), -self.hue, self.hue)
+            picture = tf.image.adjust_hue(tf.clip_by_value(picture, 0.0, 255.0), turn)
         picture = tf.clip_by_value(picture, 0.0, 255.0)
         if self.erase:
             picture = _erase(picture, self.erase, next(draws))
@@ -71,7 +98,14 @@ class PictureAugmentation:
         if self.noise:
             picture += tf.random.stateless_normal(self.fit.shape, next(draws), 0, 255 * self.noise)
         picture.set_shape(self.fit.shape)
-        return {**sample, "image": picture}
+        return picture
+
+
+def _apart(seed, name: str):
+    """A seed for draws of another name, (2,)."""
+    import tensorflow as tf
+
+    return tf.random.fold_in(seed, tf.constant(zlib.crc32(name.encode()), tf.int64))
 
 
 def _crop(picture, area, aspect, seed):

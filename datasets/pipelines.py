@@ -1,10 +1,16 @@
-"""Arrays -> tf.data: deterministic for a seed, gathered in parallel, prefetched."""
+"""Arrays -> tf.data: deterministic for a seed, gathered in parallel, prefetched.
+
+Pictures on disk are read batch by batch, so that the memory does not grow with their number.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
+from datasets.picture_files import FittedFiles, PictureFiles
 from datasets.pictures import Pictures
+
+_BATCH_BYTES = 32 * 2**20  # of the pictures in one batch that is read from disk to be judged
 
 
 def training_pipeline(
@@ -16,9 +22,10 @@ def training_pipeline(
     that goes on at `first_epoch` sees what an uninterrupted one would have seen.
 
     Args:
-        arrays: input name -> array (or Pictures) with the samples along the first axis. One K times
-            as long as the targets holds K views of every sample, view after view; each epoch takes
-            one of them for each sample at random.
+        arrays: input name -> array, Pictures, PictureFiles or FittedFiles with the samples along
+            the first axis; pictures of many sizes need an `augment` that brings them to one. One K
+            times as long as the targets holds K views of every sample, view after view; each epoch
+            takes one of them for each sample at random.
         targets: (samples,) class indices.
         weights: (samples,) weight of each sample in the loss.
         batch_size: samples per batch; the last batch of an epoch may be smaller.
@@ -67,9 +74,18 @@ def training_pipeline(
 
 
 def judging_pipeline(arrays, targets=None, batch_size=256):
-    """Batches in row order, of inputs alone or of (inputs, targets)."""
+    """Batches in row order, of inputs alone or of (inputs, targets).
+
+    Args:
+        arrays: input name -> array or FittedFiles with the samples along the first axis.
+        targets: (samples,) class indices; None for inputs alone.
+        batch_size: samples per batch, fewer where they are large pictures on disk.
+    """
     import tensorflow as tf
 
+    lazy = [array for array in arrays.values() if isinstance(array, FittedFiles)]
+    if lazy:
+        return _read_in_order(arrays, targets, min(batch_size, *map(_fitting, lazy)))
     tensors = {name: _on_host(array) for name, array in arrays.items()}
     tensors = tensors if targets is None else (tensors, _on_host(targets))
     return tf.data.Dataset.from_tensor_slices(tensors).batch(batch_size).prefetch(tf.data.AUTOTUNE)
@@ -77,20 +93,44 @@ def judging_pipeline(arrays, targets=None, batch_size=256):
 
 def view_pipeline(arrays, augment, seed, view, batch_size=64):
     """Batches in row order, of one random view of every sample; its number counts from 0."""
-    import tensorflow as tf
 
     samples = len(next(iter(arrays.values())))
     columns = {name: _on_host(array) for name, array in arrays.items()}
+    return _by_rows(
+        samples,
+        batch_size,
+        lambda rows: _gather(columns, rows, rows, augment, seed, view * samples),
+    )
+
+
+def _read_in_order(arrays, targets, batch_size):
+    import tensorflow as tf
+
+    columns = {name: _on_host(array) for name, array in arrays.items()}
+    answers = None if targets is None else _on_host(targets)
+
+    def read(rows):
+        inputs = _gather(columns, rows, rows, None, 0, 0)
+        return inputs if answers is None else (inputs, tf.gather(answers, rows))
+
+    return _by_rows(len(next(iter(arrays.values()))), batch_size, read)
+
+
+def _by_rows(samples, batch_size, make):
+    """Batches in row order, each made of its row numbers."""
+    import tensorflow as tf
+
     return (
         tf.data.Dataset.range(samples)
         .batch(batch_size)
-        .map(
-            lambda rows: _gather(columns, rows, rows, augment, seed, view * samples),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
+        .map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def _fitting(files: FittedFiles) -> int:
+    """How many fitted pictures make up a batch of bounded size."""
+    return max(1, _BATCH_BYTES // (4 * int(np.prod(files.fit.shape))))
 
 
 def _gather(columns, rows, numbers, augment, seed, offset):
@@ -98,7 +138,7 @@ def _gather(columns, rows, numbers, augment, seed, offset):
     import tensorflow as tf
 
     if augment is None:
-        return {name: tf.gather(column, rows) for name, column in columns.items()}
+        return {name: _samples(column, rows) for name, column in columns.items()}
     pairs = tf.stack([tf.cast(rows, tf.int64), tf.cast(numbers, tf.int64)], axis=1)
 
     def one(pair):
@@ -110,9 +150,25 @@ def _gather(columns, rows, numbers, augment, seed, offset):
     return tf.map_fn(one, pairs, fn_output_signature=first)
 
 
+def _samples(column, rows):
+    """The samples of these rows, which have one size."""
+    import tensorflow as tf
+
+    if not isinstance(column, FittedFiles):
+        return tf.gather(column, rows)
+    batch = _reading(
+        lambda rows: column.read(column.files[row] for row in rows), rows, column.dtype
+    )
+    return tf.ensure_shape(batch, (None, *column.fit.shape))
+
+
 def _sample(column, row):
     import tensorflow as tf
 
+    if isinstance(column, PictureFiles):
+        return tf.ensure_shape(_reading(column.__getitem__, row, np.uint8), (None, None, None))
+    if isinstance(column, FittedFiles):
+        return tf.ensure_shape(_reading(column.__getitem__, row, column.dtype), column.fit.shape)
     if not isinstance(column, tuple):
         return column[row]
     pixels, starts, shapes = column
@@ -121,10 +177,24 @@ def _sample(column, row):
     return tf.reshape(tf.slice(pixels, [starts[row]], [size]), shape)
 
 
-def _on_host(array):
-    """Keep whole data sets in main memory where a GPU is present."""
+def _reading(read, rows, dtype):
+    """What a function reads from disk for one row or for several, as a tensor."""
     import tensorflow as tf
 
+    def on_host(rows):
+        with tf.device("CPU"):
+            return read(rows)
+
+    # Nothing but the rows decides what is read, so that batches need not wait for each other.
+    return tf.numpy_function(on_host, [rows], dtype, stateful=False)
+
+
+def _on_host(array):
+    """Keep whole data sets in main memory where a GPU is present, or leave them on disk."""
+    import tensorflow as tf
+
+    if isinstance(array, (PictureFiles, FittedFiles)):
+        return array
     with tf.device("CPU"):
         if isinstance(array, Pictures):
             return tuple(map(tf.constant, (array.pixels, array.starts, array.shapes)))

@@ -6,7 +6,7 @@ all derive from these records, so they cannot drift apart.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import keras
@@ -14,6 +14,7 @@ import numpy as np
 
 from datasets.columns import Column
 from datasets.images import Fit, fit_images
+from datasets.picture_files import FittedFiles, PictureFiles
 from datasets.pictures import Pictures
 from models.layers import FitImage, ScaleLandmarks
 from models.runs import read_json
@@ -21,9 +22,13 @@ from models.runs import read_json
 
 @dataclass(frozen=True)
 class ImageInput(Fit):
-    """A picture: raw uint8 (batch, any height, any width, 1 or 3), fitted as `Fit` says."""
+    """A picture: raw uint8 (batch, any height, any width, 1 or 3), fitted as `Fit` says.
 
-    name = "image"
+    Attributes:
+        name: the modality, `image`, or `image_2`, `image_box` and the like for further pictures.
+    """
+
+    name: str = "image"
 
     @property
     def fitted_shape(self) -> tuple[int, ...]:
@@ -33,15 +38,21 @@ class ImageInput(Fit):
         return keras.Input((None, None, None), dtype="uint8", name=self.name)
 
     def fit(self, raw: dict):
-        return FitImage(**asdict(self), name="fit_image")(raw[self.name])
+        how = {field.name: getattr(self, field.name) for field in fields(Fit)}
+        return FitImage(**how, name=f"fit_{self.name}")(raw[self.name])
 
-    def fitted(self, column) -> np.ndarray:
-        """(samples, *fitted_shape) of a table's column: Pictures, or pictures that fit already."""
+    def fitted(self, column) -> np.ndarray | FittedFiles:
+        """(samples, *fitted_shape) of a table's column: pictures, or such that fit already.
+
+        Pictures that stay on disk are fitted while they are read.
+        """
+        if isinstance(column, PictureFiles):
+            return column.fitted(self)
         return fit_images(column, self) if isinstance(column, Pictures) else column
 
     def examples(self, column) -> np.ndarray:
         """Raw pictures of one size that are fitted to what those of the column are fitted to."""
-        if isinstance(column, Pictures):
+        if isinstance(column, (Pictures, PictureFiles)):
             column = fit_images(column, self.raw())
         return np.clip(np.rint(column), 0, 255).astype(np.uint8)
 
@@ -127,12 +138,15 @@ class MeasurementInput:
         return f"float32, (batch, {len(self.columns)}), NaN where missing: {'; '.join(named)}"
 
 
-KINDS = {record.name: record for record in (ImageInput, LandmarkInput, MeasurementInput)}
+KINDS = {record.name: record for record in (LandmarkInput, MeasurementInput)}
 
 
 def inputs_to_json(records: tuple) -> list[dict]:
     """The records as plain values, as `inputs.json` holds them."""
-    return [{"input": record.name, **asdict(record)} for record in records]
+    found = [{"input": record.name, **asdict(record)} for record in records]
+    for values in found:
+        values.pop("name", None)  # of a picture, a field
+    return found
 
 
 def read_inputs(folder: Path) -> tuple:
@@ -145,8 +159,10 @@ def read_inputs(folder: Path) -> tuple:
 
 
 def _record(values: dict):
-    kind = KINDS[values.pop("input")]
+    name = values.pop("input")
+    if name not in KINDS:
+        return ImageInput(**values, name=name)
     if "columns" in values:
         columns = values["columns"]
         values["columns"] = tuple(Column(one["name"], tuple(one["values"])) for one in columns)
-    return kind(**values)
+    return KINDS[name](**values)

@@ -50,7 +50,8 @@ class Options:
     data_dir: str | None = option("folder, archive or table with the user's own data")
     split_rule: str | None = option(
         "shuffled: 70/20/10 of all samples; stratified: 80/10/10 of each class; holdout: 90/10 of "
-        "each class and no test part; official: the parts that the publisher assigned",
+        "each class and no test part; official: the parts that the publisher assigned; random: "
+        "80/10/10 of all samples, where a small class need not be in every part",
         choices=tuple(SPLIT_RULES),
     )
     folds: int | None = option(

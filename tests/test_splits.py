@@ -92,7 +92,7 @@ def test_a_lone_judged_part_is_the_test_part(judged):
 
 
 def test_without_parts_the_official_rule_is_refused():
-    with pytest.raises(InputError, match="--split-rule shuffled or stratified or holdout"):
+    with pytest.raises(InputError, match="--split-rule shuffled or stratified or holdout or random"):
         given_split(make_table(30), seed=0)
 
 

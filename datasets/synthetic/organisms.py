@@ -305,4 +305,5 @@ def load(samples: int = SAMPLES, seed: int = 0, world: int = WORLD) -> Table:
         frame=frame,
         modalities={"image": Pictures.of(images)},
         synthetic=True,
+        ranks=RANKS,
     )
