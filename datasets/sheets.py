@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import csv
 import io
+from array import array
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import BinaryIO
 
 import numpy as np
@@ -24,6 +27,7 @@ MISSING = frozenset(
 )
 _DELIMITERS = "\t;,"  # of equally many, the one that is the least usual inside a name
 _COMMA_NUMBER = r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?"
+_SHARED = 100_000  # different cells that are held once, however often they stand there
 _POINT_NUMBER = r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?"
 
 
@@ -67,20 +71,36 @@ class Sheet:
         return len(self.rows)
 
     @cached_property
-    def numbers(self) -> dict[str, Numbers]:
-        """Every column read as numbers, by its name."""
-        return {name: self._as_numbers(name) for name in self.cells}
+    def numbers(self) -> Mapping[str, Numbers]:
+        """Every column read as numbers, by its name, each when it is first asked for."""
+        return _Numbers(self)
 
-    def _as_numbers(self, name: str) -> Numbers:
-        cells = self.cells[name]
-        filled = (cells != "").to_numpy()
-        plain = cells.str.replace(",", ".", regex=False) if self.decimal == "," else cells
-        values = pd.to_numeric(plain, errors="coerce").to_numpy(np.float64)
-        texts = np.isnan(values) & filled
-        # A number with the wrong decimal sign is a mistake to complain about, and no text.
-        alike = int((filled & ~texts).sum() + cells[texts].str.fullmatch(_COMMA_NUMBER).sum())
-        kind = "number" if 2 * alike > filled.sum() else "text"
-        return Numbers(values, texts, kind if filled.any() else "empty")
+
+class _Numbers(Mapping):
+    def __init__(self, sheet: Sheet):
+        self._sheet, self._known = sheet, {}
+
+    def __len__(self) -> int:
+        return len(self._sheet.cells.columns)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sheet.cells)
+
+    def __getitem__(self, name: str) -> Numbers:
+        if name not in self._known:
+            self._known[name] = _as_numbers(self._sheet.cells[name], self._sheet.decimal)
+        return self._known[name]
+
+
+def _as_numbers(cells: pd.Series, decimal: str) -> Numbers:
+    filled = (cells != "").to_numpy()
+    plain = cells.str.replace(",", ".", regex=False) if decimal == "," else cells
+    values = pd.to_numeric(plain, errors="coerce").to_numpy(np.float64)
+    texts = np.isnan(values) & filled
+    # A number with the wrong decimal sign is a mistake to complain about, and no text.
+    alike = int((filled & ~texts).sum() + cells[texts].str.fullmatch(_COMMA_NUMBER).sum())
+    kind = "number" if 2 * alike > filled.sum() else "text"
+    return Numbers(values, texts, kind if filled.any() else "empty")
 
 
 def read_sheet(stream: BinaryIO, where: str) -> Sheet:
@@ -94,53 +114,73 @@ def read_sheet(stream: BinaryIO, where: str) -> Sheet:
         InputError: it is damaged, no UTF-8, has no row, a column twice, or a row of another length.
     """
     try:
-        text = stream.read().decode("utf-8-sig")
+        lines, delimiter = _lines(stream)
+        frame, rows = _frame(_records(lines, delimiter, where), where)
     except UnicodeDecodeError:
         raise InputError(
             f"{where} is not text in UTF-8: save it as CSV in UTF-8 (no spreadsheet file)"
         ) from None
     except DAMAGE as error:
         raise damaged(where, error) from None
-    delimiter = _delimiter(text)
-    numbered = _records(text, delimiter, where)
-    header = _header(numbered, where)
-    filled = [(row, cells) for row, cells in numbered[1:] if any(cells)]
-    if not filled:
-        raise InputError(f"{where} has a header and no row below it: add a row per sample")
-    records = [_fitted(cells, len(header), row, where) for row, cells in filled]
-    frame = pd.DataFrame(records, columns=header)
-    unnamed = [name for name in header if not name and (frame[name] == "").all()]
+    unnamed = [name for name in frame if not name and (frame[name] == "").all()]
     frame = frame.drop(columns=unnamed).rename(columns={"": "(no name)"})
-    rows = np.array([row for row, _ in filled])
     return Sheet(where, frame, rows, _decimal(frame, delimiter))
 
 
-def _delimiter(text: str) -> str:
-    header = text.lstrip("\r\n").partition("\n")[0]
-    return max(_DELIMITERS, key=lambda sign: len(next(csv.reader([header], delimiter=sign), [])))
+def _lines(stream: BinaryIO) -> tuple[Iterable[str], str]:
+    """The lines of a file, and what separates its cells."""
+    text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
+    first = []
+    for line in text:
+        first.append(line)
+        if line.strip("\r\n"):
+            break
+    header = "".join(first[-1:])
+    cells = {sign: len(next(csv.reader([header], delimiter=sign), [])) for sign in _DELIMITERS}
+    return chain(first, text), max(cells, key=cells.get)
 
 
-def _records(text: str, delimiter: str, where: str) -> list[tuple[int, list[str]]]:
+def _records(lines: Iterable[str], delimiter: str, where: str) -> Iterator[tuple[int, list[str]]]:
     """Row number and stripped cells of every row, empty ones included."""
-    found = []
+    shared: dict[str, str] = {}
+    row = 0
     try:
-        for cells in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
-            stripped = (cell.strip() for cell in cells)
-            plain = ["" if cell in MISSING else cell for cell in stripped]
-            found.append((len(found) + 1, plain))
+        for row, cells in enumerate(csv.reader(lines, delimiter=delimiter, strict=True), 1):
+            yield row, [shared.get(cell) or _cell(cell, shared) for cell in cells]
     except csv.Error as error:
         raise InputError(
-            f"{where}, row {len(found) + 1}: not readable as CSV ({error}): correct the row"
+            f"{where}, row {row + 1}: not readable as CSV ({error}): correct the row"
         ) from None
-    return found
 
 
-def _header(numbered: list[tuple[int, list[str]]], where: str) -> list[str]:
-    while numbered and not any(numbered[0][1]):
-        del numbered[0]
-    if not numbered:
+def _cell(cell: str, shared: dict[str, str]) -> str:
+    """A cell without white space around it, '' where it says that something is missing."""
+    stripped = cell.strip()
+    plain = "" if stripped in MISSING else stripped
+    if len(shared) < _SHARED:
+        shared[cell] = plain
+    return plain
+
+
+def _frame(records: Iterator[tuple[int, list[str]]], where: str):
+    """The cells under their names, and the number of each row."""
+    header = _header(records, where)
+    columns, rows = [[] for _ in header], array("q")
+    for row, cells in records:
+        if any(cells):
+            rows.append(row)
+            for column, cell in zip(columns, _fitted(cells, len(header), row, where), strict=True):
+                column.append(cell)
+    if not rows:
+        raise InputError(f"{where} has a header and no row below it: add a row per sample")
+    cells = pd.DataFrame(dict(zip(header, columns, strict=True)), dtype="str")
+    return cells, np.asarray(rows, np.int64)
+
+
+def _header(records: Iterator[tuple[int, list[str]]], where: str) -> list[str]:
+    header = next((cells for _, cells in records if any(cells)), None)
+    if header is None:
         raise InputError(f"{where} is empty: its first row names the columns")
-    header = list(numbered[0][1])
     while not header[-1]:  # from separators at the ends of the rows
         del header[-1]
     name, times = Counter(header).most_common(1)[0]
@@ -164,8 +204,9 @@ def _decimal(frame: pd.DataFrame, delimiter: str) -> str:
     """The decimal sign: a comma only where that is what all fractions in the table have."""
     if delimiter == ",":
         return "."
+    different = [pd.Series(frame[name].unique()) for name in frame]
     commas, points = (
-        any(frame[name].str.fullmatch(form).any() for name in frame)
+        any(cells.str.fullmatch(form).any() for cells in different)
         for form in (_COMMA_NUMBER, _POINT_NUMBER)
     )
     return "," if commas and not points else "."
