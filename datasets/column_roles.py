@@ -69,6 +69,7 @@ class Decision:
         measurements: columns of numbers, or of text as categories, in their order.
         part: column with the part that each specimen was assigned to; None for none.
         group: column that groups the specimens; None for none.
+        views: columns with the paths of further pictures, `image_2` and so on, in their order.
         lines: how all this was decided, for people.
     """
 
@@ -78,6 +79,7 @@ class Decision:
     measurements: tuple[str, ...]
     part: str | None
     group: str | None
+    views: tuple[str, ...]
     lines: tuple[str, ...]
 
 
@@ -88,6 +90,7 @@ def decide(
     measured: bool = True,
     judged: bool = False,
     need_label: bool = True,
+    pictures_only: bool = False,
 ) -> Decision:
     """Tell what each column is for.
 
@@ -98,6 +101,7 @@ def decide(
         measured: whether measurements are wanted at all.
         judged: whether the specimens are only judged, which needs neither ranks nor group.
         need_label: whether a table without a label is refused.
+        pictures_only: whether the data set knows no measurements, and reads further views.
 
     Raises:
         InputError: a column that is named or needed is not there, or cannot be what it should be.
@@ -110,9 +114,10 @@ def decide(
     ranks = _ranks(sheet, roles)
     label = _label(sheet, roles, ranks, need_label)
     part, group = _part(sheet), _named(sheet, roles.group, "--group")
-    taken = {image, label, part, group, *ranks, *_views(names)}
+    views = _views(names)
+    taken = {image, label, part, group, *ranks, *views}
     reasons: dict[str, str] = {}
-    if not measured or roles.measurements == "none":
+    if pictures_only or not measured or roles.measurements == "none":
         chosen, how = [], "none"
     elif columns is not None:
         chosen, how = _of_run(sheet, columns), "those of the run"
@@ -122,11 +127,17 @@ def decide(
     else:
         chosen, how = _told(sheet, roles.measurements, (image, label)), "as told"
     lines += _lines(sheet, label, ranks, part, group)
-    lines += _measurement_lines(sheet, chosen, how, reasons)
-    lines += [
-        f"{name}: a further view, which this data set does not read" for name in _views(names)
-    ]
-    return Decision(image, label, ranks, tuple(chosen), part, group, tuple(lines))
+    if not pictures_only:
+        lines += _measurement_lines(sheet, chosen, how, reasons)
+        lines += [f"{name}: a further view, which this data set does not read" for name in views]
+    return Decision(image, label, ranks, tuple(chosen), part, group, views, tuple(lines))
+
+
+def ranks_to(decision: Decision) -> tuple[str, ...]:
+    """The ranks down to that of the label; none where the label is no rank."""
+    if decision.label not in decision.ranks:
+        return ()
+    return decision.ranks[: decision.ranks.index(decision.label) + 1]
 
 
 def ranks_above_label(frame: pd.DataFrame, told: str | None = None) -> tuple[str, ...]:
@@ -196,10 +207,10 @@ def _image(sheet: Sheet) -> str:
     raise InputError(f"{sheet.where} has no column 'image' with the paths of the pictures: {hint}")
 
 
-def _views(names: Iterable[str]) -> list[str]:
-    return [
-        name for name in names if (found := _VIEW.fullmatch(name.lower())) and int(found[1]) > 1
-    ]
+def _views(names: Iterable[str]) -> tuple[str, ...]:
+    found = {name: _VIEW.fullmatch(name.lower()) for name in names}
+    numbers = {name: int(view[1]) for name, view in found.items() if view and int(view[1]) > 1}
+    return tuple(sorted(numbers, key=numbers.get))
 
 
 def _customary(names: list[str], numeric: Collection[str] = ()) -> list[str]:

@@ -8,7 +8,6 @@ told or inferred (`datasets/column_roles.py`).
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,21 +18,28 @@ import numpy as np
 import pandas as pd
 
 from datasets.base import Table
-from datasets.column_roles import Decision, Roles, decide, some
+from datasets.column_roles import Decision, Roles, decide, ranks_to, some
 from datasets.columns import Column
 from datasets.errors import InputError
-from datasets.files import MAX_BYTES, FileTree, damaged
+from datasets.files import FileTree, damaged
 from datasets.folds import grouped
 from datasets.images import PICTURE_SUFFIXES
-from datasets.own_data import PART_NAMES, read_pictures, refuse_failures
+from datasets.own_data import read_pictures, refuse_failures
+from datasets.picture_files import read_file
 from datasets.pictures import Pictures
+from datasets.sample_rows import (
+    failures_of_rows,
+    find_table,
+    frame_of_rows,
+    is_absolute,
+    own_name,
+    table_names,
+)
 from datasets.sheets import TABLE_SUFFIXES, Sheet, read_sheet
 
-NAMES = tuple(f"specimens{suffix}" for suffix in TABLE_SUFFIXES)
+NAMES = table_names("specimens")
+COLUMNS = "the columns image (path of the picture), species and measurements"
 INFERRED = Roles()
-_OWN = ("key", "label", "part", "digest", "group")  # columns of a frame that have a meaning
-_NOTES = "column roles"  # where a frame keeps how its columns were read
-_DRIVE = re.compile(r"[A-Za-z]:/")
 
 
 def load(
@@ -64,7 +70,7 @@ def load(
         A table with the modalities `image` (Pictures) and, if there are any, `measurements`
         (rows, columns) float32, NaN where missing. Its frame keeps the other columns as text, ''
         where missing, under their own names; one that is called like a column of the frame's own
-        gets `table_` before it. `describe_roles` says how they were read.
+        gets `table_` before it. Its notes say how they were read.
 
     Raises:
         InputError: the table or a column is missing, cells or pictures cannot be read, or there is
@@ -116,11 +122,6 @@ def read_specimens(
         return _build(place, decision, columns, stop=False, need_label=need_label)
 
 
-def describe_roles(table: Table) -> list[str]:
-    """How the columns of the user's table were read, in lines; none for other data sets."""
-    return list(table.frame.attrs.get(_NOTES, ()))
-
-
 @dataclass(frozen=True)
 class _Place:
     """A table and where its pictures lie.
@@ -149,7 +150,7 @@ class _Place:
             InputError: a relative path leaves the folder.
         """
         path = path.replace("\\", "/")
-        if path.startswith("/") or _DRIVE.match(path):
+        if is_absolute(path):
             return path
         inner = posixpath.normpath(posixpath.join(self.folder if self.tree else "", path))
         if inner.split("/")[0] == "..":
@@ -168,24 +169,11 @@ class _Place:
         """The bytes of a picture by its resolved path; a ValueError says why it has none."""
         if not path.lower().endswith(PICTURE_SUFFIXES):
             raise ValueError(f"is no picture file ({', '.join(PICTURE_SUFFIXES)})")
-        if self.tree is None or path.startswith("/") or _DRIVE.match(path):
-            return _read_file(Path(path) if self.tree else Path(self.folder) / path)
+        if self.tree is None or is_absolute(path):
+            return read_file(path if self.tree else str(Path(self.folder) / path))
         if path not in self.inside:
             raise ValueError("is not there")
         return self.tree.read(path)
-
-
-def _read_file(path: Path) -> bytes:
-    if not path.is_file():
-        raise ValueError("is not there")
-    try:
-        with open(path, "rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ValueError(f"cannot be read ({error.strerror})") from None
-    if len(data) > MAX_BYTES:
-        raise ValueError("has more than the 64 MB allowed")
-    return data
 
 
 @contextmanager
@@ -200,27 +188,10 @@ def _open(location: str | Path) -> Iterator[_Place]:
         yield _Place(sheet, location.name, None, str(location.parent))
         return
     with FileTree(location, (*TABLE_SUFFIXES, *PICTURE_SUFFIXES)) as tree:
-        path = _find(tree)
+        path = find_table(tree.paths, "specimens", tree.location, COLUMNS)
         with tree.open(path) as stream:
             sheet = read_sheet(stream, str(tree.location / path))
         yield _Place(sheet, tree.location.name, tree, posixpath.dirname(path))
-
-
-def _find(tree: FileTree) -> str:
-    tables = [path for path in tree.paths if path.lower().endswith(TABLE_SUFFIXES)]
-    named = [path for path in tables if path.lower().split("/")[-1] in NAMES]
-    found = named or tables
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise InputError(
-            f"{tree.location} holds no table: put a specimens.csv in it, with the columns image "
-            "(path of the picture), species and measurements"
-        )
-    raise InputError(
-        f"{tree.location} holds {len(found)} tables ({some(found)}): call the one that is meant "
-        "specimens.csv, or give its path as --data-dir"
-    )
 
 
 def _build(place: _Place, decision: Decision, columns, stop: bool, need_label: bool = True):
@@ -232,15 +203,14 @@ def _build(place: _Place, decision: Decision, columns, stop: bool, need_label: b
     images, digests, broken = read_pictures(
         place.in_storage_order(path for path in paths if path), place.read
     )
-    failures = _failures(sheet, paths, broken, unlabelled, decision.label)
+    failures = failures_of_rows(sheet, paths, broken, unlabelled, decision.label)
     if stop:
         refuse_failures(sheet.where, failures, len(sheet), "specimens")
     kept = np.array([path in images for path in paths]) & ~unlabelled
     paths = [path for path, is_kept in zip(paths, kept, strict=True) if is_kept]
-    frame = _frame(sheet, decision)[kept].reset_index(drop=True)
+    frame = frame_of_rows(sheet, decision)[kept].reset_index(drop=True)
     frame["digest"] = [digests[path] for path in paths]
     notes += _missing(values[kept], sheet.rows[kept])
-    frame.attrs[_NOTES] = (*decision.lines, *notes)
     modalities = {"image": Pictures.of(images[path] for path in paths)}
     if read_columns:
         modalities["measurements"] = values[kept]
@@ -252,63 +222,16 @@ def _build(place: _Place, decision: Decision, columns, stop: bool, need_label: b
         modalities=modalities,
         unreadable=tuple(f"{which}: {reason}" for which, reason in failures.items()),
         columns=read_columns,
+        ranks=tuple(own_name(rank, decision) for rank in ranks_to(decision)),
+        notes=(*decision.lines, *notes),
     )
-    return grouped(table, decision.group and _own_name(decision.group, decision))
-
-
-def _failures(sheet, paths, broken, unlabelled, label) -> dict[str, str]:
-    """Row and path of each specimen that cannot be used -> why."""
-    failures = {}
-    for row, path, lacks_label in zip(sheet.rows, paths, unlabelled, strict=True):
-        which = f"row {row} ({path})" if path else f"row {row}"
-        if not path:
-            failures[which] = "names no picture"
-        elif path in broken:
-            failures[which] = broken[path]
-        elif lacks_label:
-            failures[which] = f"has no {label}"
-    return failures
+    return grouped(table, decision.group and own_name(decision.group, decision))
 
 
 def _without_label(sheet: Sheet, decision: Decision, needed: bool) -> np.ndarray:
     if decision.label is None or not needed:
         return np.zeros(len(sheet), bool)
     return (sheet.cells[decision.label] == "").to_numpy()
-
-
-def _keys(sheet: Sheet, image: str) -> list[str]:
-    """The path of each picture, with the row where several specimens share one."""
-    cells = sheet.cells[image]
-    shared = cells.duplicated(keep=False)
-    return [
-        f"{path}, row {row}" if is_shared else path
-        for path, row, is_shared in zip(cells, sheet.rows, shared, strict=True)
-    ]
-
-
-def _own_name(name: str, decision: Decision) -> str:
-    """What a column is called in the frame."""
-    if name not in _OWN or name == decision.group == "group":
-        return name
-    return f"table_{name}"
-
-
-def _frame(sheet: Sheet, decision: Decision) -> pd.DataFrame:
-    """The frame without digests: all columns but the numbers that are measurements."""
-    cells = sheet.cells
-    part = cells[decision.part].str.lower().map(PART_NAMES).fillna("") if decision.part else ""
-    frame = {
-        "key": _keys(sheet, decision.image),
-        "label": cells[decision.label] if decision.label else "",
-        "part": part,
-        "digest": "",
-    }
-    roles = {decision.image, decision.part, decision.label} - {*decision.ranks, decision.group}
-    for name in cells:
-        is_number = name in decision.measurements and sheet.numbers[name].kind == "number"
-        if name not in roles and (not is_number or name == decision.group):
-            frame[_own_name(name, decision)] = cells[name]
-    return pd.DataFrame(frame)
 
 
 def _measurements(sheet: Sheet, decision: Decision, columns: tuple[Column, ...] | None):

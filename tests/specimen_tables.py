@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from datasets.errors import InputError
-from datasets.specimens import describe_roles, load
+from datasets.specimens import load
 
 RNG = np.random.default_rng(0)
 HEADER = "image,species,genus,family,height_mm,width (mm),country,site"
@@ -47,4 +47,4 @@ def complaint(*arguments, **keywords):
 
 
 def notes(table):
-    return "\n".join(describe_roles(table))
+    return "\n".join(table.notes)

@@ -6,7 +6,7 @@ import pytest
 from datasets.column_roles import Roles, ranks_above_label
 from datasets.columns import Column
 from datasets.errors import InputError
-from datasets.specimens import describe_roles, load
+from datasets.specimens import load
 from tests.specimen_tables import HEADER, ROWS, complaint, notes, simple, write
 
 
@@ -38,7 +38,7 @@ def test_numbers_called_order_or_class_are_no_ranks(tmp_path):
     columns = (("order", lambda row: row), ("class", lambda row: row % 3), ("x", lambda row: row))
     table = load(simple(tmp_path, *columns, rows=6))
     assert table.labels == ("a", "b")
-    assert not any("ranks" in line for line in describe_roles(table))
+    assert not any("ranks" in line for line in table.notes)
 
 
 def test_what_is_no_measurement_says_why(tmp_path):

@@ -1,7 +1,6 @@
 """Tables of specimens: how their columns are read, and what is wrong with them."""
 
 import zipfile
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,7 @@ from datasets.column_roles import Roles, ranks_above_label
 from datasets.columns import Column
 from datasets.errors import InputError
 from datasets.own_data import read_class_folders
-from datasets.specimens import describe_roles, load, read_specimens
+from datasets.specimens import load, read_specimens
 from tests.specimen_tables import RNG, ROWS, complaint, notes, simple, write
 
 
@@ -49,15 +48,15 @@ def test_a_table_is_read_as_it_stands(folder):
 
 def test_the_decisions_are_told_and_stay_with_the_table(folder):
     table = load(folder)
-    assert describe_roles(table) == [
+    assert list(table.notes) == [
         "label: species, 3 classes",
         "ranks, from coarse to fine: family, genus, species",
         "measurements: 2, height_mm, width (mm); the columns of numbers",
         "kept beside the measurements and not fed to the network: country (text), site (a place)",
         "missing measurements: 1 of 10",
     ]
-    assert describe_roles(table.take(np.array([3, 1]))) == describe_roles(table)
-    assert describe_roles(replace(table, frame=pd.DataFrame({"key": []}))) == []
+    assert table.take(np.array([3, 1])).notes == table.notes
+    assert table.ranks == ("family", "genus", "species")
 
 
 def test_load_table_passes_roles_and_columns_on(folder):

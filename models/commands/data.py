@@ -6,7 +6,6 @@ from datasets import DATASETS, load_table
 from datasets.audit import audit
 from datasets.column_roles import Roles
 from datasets.errors import InputError
-from datasets.specimens import describe_roles
 from models.commands.parser import Parser, print_json, user_path
 
 ROLES = ("label", "measurements", "ranks", "group")
@@ -38,7 +37,7 @@ def run(words: list[str]) -> int:
         )
         return 0
     print(f"{table.name}: {table.provenance}")
-    for line in describe_roles(table):
+    for line in table.notes:
         print(line)
     print("parts: " + ", ".join(f"{part} {count}" for part, count in parts.items()))
     for line in found.lines():

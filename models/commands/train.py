@@ -10,7 +10,6 @@ from pathlib import Path
 from datasets.audit import audit
 from datasets.errors import InputError
 from datasets.folds import fold_notes, group_notes
-from datasets.specimens import describe_roles
 from models import MODELS, model_class
 from models.artefact import check_place
 from models.commands.cross_validation import CrossValidation
@@ -116,7 +115,7 @@ def _go_through_the_steps(model, resume: bool) -> None:
     if model.options.split_rule != "official" and model.table.frame["part"].any():
         log.info("  the parts that the data come with are not used: --split-rule official does")
     found = audit(model.table, model.splits).lines()
-    for line in (*describe_roles(model.table), *found, *model.notes):
+    for line in (*model.table.notes, *found, *model.notes):
         log.info("  %s", line)
     model.createArchitecture()
     model.prepareModel()
