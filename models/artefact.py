@@ -9,6 +9,7 @@ import platform
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,21 +19,24 @@ import pandas as pd
 
 from datasets.base import Splits, Table
 from datasets.errors import InputError
+from datasets.taxonomy import Taxonomy
 from models.inputs import inputs_to_json
 from models.nearest import write_reference
 from models.run_certainty import certainty, rejection_lines
 from models.run_report import write_report
 from models.runs import PREDICTIONS, draft_folder, draft_run, read_json
+from models.species.run_specificity import KEPT, TAXONOMY, RunSpecificity
 from training.baselines import Comparison, p_text
 from training.calibration import Calibration
 from training.callbacks import HISTORY, STATE
 from training.evaluation import Result
 
 EXAMPLES = 256
+SHOWN_CLASSES = 100  # names in the card; of more it gives the number
 LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn")
 SEALED = (
     "model.keras", "savedmodel", "config.json", "inputs.json", "labels.json", "split.json",
-    "calibration.json", "reference.npz",
+    "calibration.json", "reference.npz", TAXONOMY, KEPT,
 )  # fmt: skip
 
 
@@ -56,6 +60,7 @@ class Run:
         baselines: simple classifiers on the same split.
         notes: lines to stand in card and report, such as which branches were used.
         started: when the training began.
+        taxonomy: whose leaves the classes are; None where they are none.
     """
 
     model: str
@@ -74,6 +79,12 @@ class Run:
     baselines: Comparison
     notes: tuple[str, ...]
     started: datetime
+    taxonomy: Taxonomy | None = None
+
+    @cached_property
+    def specificity(self) -> RunSpecificity | None:
+        """How deep it answers; None without a taxonomy."""
+        return None if self.taxonomy is None else RunSpecificity.of(self)
 
 
 def open_draft(out: Path, model: str, run: str, config: dict, resume: bool) -> Path:
@@ -131,6 +142,8 @@ def write_run(draft: Path, run: Run) -> Path:
     write_json(draft / "split.json", _split_record(run))
     write_json(draft / "calibration.json", run.calibration.to_json())
     write_json(draft / "metrics.json", _metrics(run))
+    if run.specificity:
+        run.specificity.write(draft)
     _write_predictions(draft / PREDICTIONS, run)
     _write_examples(draft / "examples.npz", run)
     write_reference(draft, run)
@@ -216,6 +229,8 @@ def _split_record(run: Run) -> dict:
 def _metrics(run: Run) -> dict:
     metrics = {part: result.to_json() for part, result in run.results.items()}
     metrics |= certainty(run)
+    if run.specificity:
+        metrics |= run.specificity.to_json()
     if run.modality_drop:
         metrics["modality_drop"] = run.modality_drop
     metrics["baselines"] = run.baselines.to_json()
@@ -257,7 +272,12 @@ def _card(run: Run, metadata: dict) -> str:
     )
     environment.filters["p_text"] = p_text
     return environment.get_template("card.md.j2").render(
-        run=run, metadata=metadata, sizes=run.splits.sizes(), certainty=rejection_lines(run)
+        run=run,
+        metadata=metadata,
+        sizes=run.splits.sizes(),
+        certainty=rejection_lines(run),
+        specificity=run.specificity.lines() if run.specificity else [],
+        shown=SHOWN_CLASSES,
     )
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from datasets.audit import Audit, audit
 from models.run_certainty import draw_certainty, rejection_lines
+from models.species.depth_figures import draw_depth, rank_results, readable_ranks
 from training import reports
 from training.evaluation import Result
 from training.report_page import CONFUSION, CURVES, write_report_page
@@ -36,10 +37,9 @@ def write_report(folder: Path, run, metadata: dict, history: pd.DataFrame) -> No
     found = audit(run.table, run.splits)
     curves = reports.plot_history(history, folder)
     figures = {CURVES: [(CURVE_CAPTIONS[path.stem], path) for path in curves]}
-    for part, paths in draw_confusions(run.results, folder, run.model).items():
-        figures[f"{CONFUSION}: {part}"] = [
-            (f"{part}, {reports.KINDS[kind]}", path) for kind, path in paths.items()
-        ]
+    figures |= _confusions(run, folder)
+    if run.specificity:
+        figures["Answers as deep as they are sure"] = draw_depth(run, folder)
     figures["Certainty"] = draw_certainty(run, folder)
     figures |= _mistakes(run, folder)
     figures["Data"] = _data_figures(run, found, folder)
@@ -57,9 +57,56 @@ def write_report(folder: Path, run, metadata: dict, history: pd.DataFrame) -> No
         results=run.results,
         figures=figures,
         audit=found.lines(),
-        notes=[*run.notes, *rejection_lines(run), *_drop_lines(run.modality_drop)],
+        notes=[
+            *run.notes,
+            *rejection_lines(run),
+            *(run.specificity.lines() if run.specificity else []),
+            *_drop_lines(run.modality_drop),
+        ],
         baselines=run.baselines,
     )
+
+
+def _confusions(run, folder: Path) -> dict:
+    """Matrices of all parts; of a run with a taxonomy, of the ranks that can be read.
+
+    The finest of those is drawn in every kind, the coarser ones as shares of the true taxon and for
+    the part that is judged last alone. The counts of every rank are written as CSV.
+    """
+    if run.taxonomy is None:
+        drawn = draw_confusions(run.results, folder, run.model)
+        return {
+            f"{CONFUSION}: {part}": [
+                (f"{part}, {reports.KINDS[kind]}", path) for kind, path in paths.items()
+            ]
+            for part, paths in drawn.items()
+        }
+    figures, ranks, targets = {}, readable_ranks(run.taxonomy), run.table.targets
+    for part, result in run.results.items():
+        truth = targets[run.splits[part]]
+        found = rank_results(run.probabilities[part], truth, run.taxonomy)
+        for rank, coarse in found.items():
+            reports.write_classification_report(
+                coarse, folder / f"classification_{part}_{rank}.csv"
+            )
+            reports.write_confusion_csv(coarse, folder / f"confusion_{part}_{rank}.csv")
+        found[run.taxonomy.ranks[-1]] = result
+        kinds = [(rank, kind) for rank in ranks[:1] for kind in reports.KINDS]
+        if part == run.splits.parts()[-1]:
+            kinds += [(rank, "row_normalised") for rank in ranks[1:]]
+        figures[f"{CONFUSION}: {part}"] = [
+            (
+                f"{part}, {rank}, {reports.KINDS[kind]}",
+                reports.plot_confusion(
+                    found[rank],
+                    kind,
+                    folder / f"confusion_{part}_{rank}_{kind}.png",
+                    f"{run.model}, {part}, {rank}",
+                ),
+            )
+            for rank, kind in kinds
+        ]
+    return figures
 
 
 def draw_confusions(results: dict[str, Result], folder: Path, name: str) -> dict:

@@ -21,6 +21,7 @@ CAVEATS = {
     "validation": "There is no test part; this one may have steered the training.",
     "train": "These samples were trained on: on new ones expect less.",
 }
+LISTED = 1000  # classes in the table; twenty thousand would make a page of 100 MB
 WIDE = 860  # pixels from which on a figure takes the whole width of the page
 
 
@@ -103,6 +104,7 @@ def write_report_page(
             before={name: sections.pop(name) for name in (CURVES, CONFUSION) if name in sections},
             after=sections,
             confusion=CONFUSION,
+            listed=LISTED,
             audit=audit,
             notes=notes,
             baselines=baselines,

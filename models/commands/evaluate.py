@@ -10,13 +10,16 @@ import numpy as np
 from datasets.base import SPLITS, Table
 from datasets.errors import InputError
 from models import model_class
+from models.commands.depth import add_depth_flags, depth_asked, taxa_figures
 from models.commands.parser import Parser, percent, print_json, share_with_interval, user_path
 from models.run_certainty import rejection_line
 from models.runs import find_run, read_json
+from models.species.run_specificity import specificity_line
 from training.calibration import OTHER, calibration_figures, rejection_figures
 from training.evaluation import evaluate
 
 FIGURES = ("accuracy_known", "balanced_accuracy", "macro_f1")
+SHOWN = 100  # classes that are listed on the terminal
 
 
 def run(words: list[str]) -> int:
@@ -32,6 +35,7 @@ def run(words: list[str]) -> int:
         help="pictures of none of the classes, for judging the answer 'other'",
     )
     parser.add_reject_at()
+    add_depth_flags(parser)
     parser.add_argument("--split", choices=SPLITS, help="part of the run's own data (default test)")
     parser.add_out()
     parser.add_json()
@@ -39,21 +43,27 @@ def run(words: list[str]) -> int:
     if arguments.data_dir and arguments.split:
         raise InputError("--split names a part of the run's own data: leave it or --data-dir out")
     folder = find_run(arguments.run, arguments.out)
+    depth = depth_asked(folder, arguments)
     model = model_class(read_json(folder, "metadata.json")["model"]).loadModel(folder)
     if arguments.data_dir:
         about, table = _new_data(model, arguments.data_dir)
     else:
         about, table = _own_split(model, arguments.split)
     others = _read_others(model, arguments.other) if arguments.other else model.others
-    answer = {"run": str(folder), **_judge(model, table, others, arguments.reject_at), **about}
+    table = table.relabelled(model.labels)
+    probabilities = model.judge(table)
+    answer = {
+        "run": str(folder),
+        **_judge(model, table, probabilities, others, arguments.reject_at),
+        **taxa_figures(folder, table, probabilities, depth),
+        **about,
+    }
     print_json(answer) if arguments.json else _print(answer)
     return 0
 
 
-def _judge(model, table, others, target: float | None) -> dict:
+def _judge(model, table, probabilities, others, target: float | None) -> dict:
     """Figures of the samples of a table, and of "none of these" where there is reason for it."""
-    table = table.relabelled(model.labels)
-    probabilities = model.judge(table)
     figures = evaluate(probabilities, table.targets, model.labels).to_json()
     calibration = model.calibration()
     figures["calibration"] = calibration_figures(calibration, probabilities, table.targets)
@@ -101,7 +111,7 @@ def _new_data(model, data_dir: Path) -> tuple[dict, Table]:
     known = table.relabelled(model.labels).targets >= 0
     if not known.any():
         raise InputError(
-            f"no sample in {data_dir} has a label that the run knows: {', '.join(model.labels)}"
+            f"no sample in {data_dir} has a label that the run knows: {_some(model.labels)}"
         )
     unknown = table.frame["label"][~known].value_counts()
     return {
@@ -135,13 +145,39 @@ def _print(answer: dict) -> None:
         print(f"  {rejection_line(answer['rejection'])}")
         if "auroc" in answer["rejection"]:
             print(f"  AUROC              {answer['rejection']['auroc']:.3f}, known against other")
-    for label, row in answer["per_class"].items():
+    for rank, found in answer.get("ranks", {}).items():
+        print(f"  {rank:18} {share_with_interval(_bounded(found), 'accuracy')}")
+    if "specificity" in answer:
+        print(f"  {specificity_line(answer['specificity'], list(answer['ranks']))}")
+    _print_classes(answer["per_class"])
+    if "left_out" in answer:
+        left, unreadable = answer["left_out"]["trained_on"], answer["left_out"]["unreadable"]
+        print(f"  left out: {left} trained on, {len(unreadable)} unreadable")
+        unknown = answer["unknown_labels"]
+        for label in list(unknown)[:SHOWN]:
+            print(f"  counted as wrong: {unknown[label]} of the unknown class '{label}'")
+        if len(unknown) > SHOWN:
+            rest = sum(list(unknown.values())[SHOWN:])
+            print(f"  counted as wrong: {rest} of {len(unknown) - SHOWN} more unknown classes")
+
+
+def _print_classes(per_class: dict) -> None:
+    if len(per_class) > SHOWN:
+        print(f"    {len(per_class)} classes: --json gives the figures of each")
+        return
+    for label, row in per_class.items():
         print(
             f"    {label:20} recall {percent(row['recall']):>8}  precision "
             f"{percent(row['precision']):>8}  n {row['support']}"
         )
-    if "left_out" in answer:
-        left, unreadable = answer["left_out"]["trained_on"], answer["left_out"]["unreadable"]
-        print(f"  left out: {left} trained on, {len(unreadable)} unreadable")
-        for label, count in answer["unknown_labels"].items():
-            print(f"  counted as wrong: {count} of the unknown class '{label}'")
+
+
+def _bounded(found: dict) -> dict:
+    return found | {"intervals": {"accuracy": found["interval"]}}
+
+
+def _some(labels) -> str:
+    """The labels, or of very many the first ones and their number."""
+    if len(labels) <= SHOWN:
+        return ", ".join(labels)
+    return f"{', '.join(labels[:10])} and {len(labels) - 10} more"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,12 @@ import numpy as np
 from datasets.errors import InputError
 from models.artefact import load_savedmodel, verify_run
 from models.commands.asking import outputs_for, read_asked
+from models.commands.depth import Depth, add_depth_flags, depth_asked
 from models.commands.parser import Parser, percent, print_json
 from models.inputs import read_inputs
 from models.nearest import Reference
 from models.runs import find_run, read_json
+from models.species.specificity import answers
 from training.calibration import OTHER, Calibration
 
 
@@ -46,6 +48,7 @@ def run(words: list[str]) -> int:
         "then the class with the nearest centroid; may be repeated",
     )
     parser.add_reject_at()
+    add_depth_flags(parser)
     parser.add_out()
     parser.add_json()
     arguments = parser.parse(words, "predict")
@@ -54,21 +57,26 @@ def run(words: list[str]) -> int:
             raise InputError(f"--{name} {getattr(arguments, name)}: at least {least} is needed")
     folder = find_run(arguments.run, arguments.out)
     verify_run(folder)
+    depth = depth_asked(folder, arguments)
     labels, network = read_json(folder, "labels.json"), load_savedmodel(folder)
     judge = Judge.of(folder, arguments.reject_at)
     reference = Reference.read(folder)
     records = read_inputs(folder)
     if arguments.add:
+        _refuse_other_answers(depth, arguments)
         reference = _extended(reference, network, records, arguments)
     asked = read_asked(arguments.inputs, records)
-    answers = [
+    outputs = outputs_for(network, records, asked)
+    taxa = _taxa(outputs, depth) if depth else [{}] * len(outputs)
+    predictions = [
         (
             _by_centroid(reference, name, output["embedding"], arguments.top)
             if arguments.add
             else judge.answer(name, output["probabilities"], labels, arguments.top)
         )
+        | taxon
         | {"nearest": reference.nearest(output["embedding"], arguments.nearest)}
-        for name, output in zip(asked.names, outputs_for(network, records, asked), strict=True)
+        for name, output, taxon in zip(asked.names, outputs, taxa, strict=True)
     ]
     if arguments.json:
         print_json(
@@ -76,13 +84,14 @@ def run(words: list[str]) -> int:
                 "run": str(folder),
                 "reject_at": judge.target,
                 "threshold": judge.threshold,
-                "predictions": answers,
+                **({"specificity": depth.to_json()} if depth else {}),
+                "predictions": predictions,
                 "without_measurements": asked.unmeasured(),
                 "errors": asked.broken,
             }
         )
     else:
-        _print(answers)
+        _print(predictions)
     if asked.unmeasured():
         print(
             f"{asked.unmeasured()} of {len(asked.names)} came without measurements, for which the "
@@ -142,12 +151,29 @@ class Judge:
         }
 
 
-def _extended(reference: Reference, network, records, arguments) -> Reference:
-    """The reference with the classes that --add names."""
+def _taxa(outputs: list[dict], depth: Depth) -> list[dict]:
+    """For each picture the deepest taxon that is sure enough, why it is no deeper, and its path."""
+    if not outputs:
+        return []
+    probabilities = np.stack([output["probabilities"] for output in outputs])
+    found = answers(probabilities, depth.taxonomy, depth.value, depth.within)
+    return [{"label": answer.taxon, **asdict(answer)} for answer in found]
+
+
+def _refuse_other_answers(depth: Depth | None, arguments) -> None:
     if arguments.reject_at:
         raise InputError(
             "--add answers by the nearest centroid, which --reject-at knows nothing of"
         )
+    if depth:
+        raise InputError(
+            "--add answers by the nearest centroid, which knows no taxa: leave it out, or "
+            "--target-accuracy, --threshold and --within"
+        )
+
+
+def _extended(reference: Reference, network, records, arguments) -> Reference:
+    """The reference with the classes that --add names."""
     for text in arguments.add:
         label, _, place = text.partition("=")
         if not label or not place:
@@ -177,8 +203,8 @@ def _by_centroid(reference: Reference, name: str, embedding: np.ndarray, top: in
     }
 
 
-def _print(answers: list[dict]) -> None:
-    for answer in answers:
+def _print(found: list[dict]) -> None:
+    for answer in found:
         scores = ", ".join(
             f"{entry['label']} "
             + (
@@ -188,9 +214,20 @@ def _print(answers: list[dict]) -> None:
             )
             for entry in answer["top"]
         )
-        print(f"{answer['input']}: {answer['label']} ({scores})")
+        print(f"{answer['input']}: {_answered(answer)} ({scores})")
         if answer["nearest"]:
             near = ", ".join(
                 f"{one['key']} ({one['label']}, {one['distance']:.3f})" for one in answer["nearest"]
             )
             print(f"  most like {near}")
+
+
+def _answered(answer: dict) -> str:
+    """The label, or the taxon with its rank, how sure it is and why it is no deeper."""
+    if "taxon" not in answer:
+        return answer["label"]
+    path = " > ".join(f"{step['taxon']} {step['probability']:.2f}" for step in answer["path"])
+    return (
+        f"{answer['rank']} {answer['taxon']}, {percent(answer['probability'])}; "
+        f"{answer['reason']}; {path}"
+    )

@@ -5,7 +5,12 @@ the global state of pyplot, so no display is needed, no figure stays open and th
 notebook that calls this package is left alone.
 """
 
-from training.reports.certainty import plot_reliability, plot_risk_coverage, plot_scores
+from training.reports.certainty import (
+    plot_hierarchical_coverage,
+    plot_reliability,
+    plot_risk_coverage,
+    plot_scores,
+)
 from training.reports.confusion import (
     KINDS,
     confusion_figure,
@@ -19,6 +24,7 @@ from training.reports.drawing import MAX_SIDE, PALETTE, contrast, text_colour
 from training.reports.folds import plot_fold_accuracies
 from training.reports.importances import plot_importances
 from training.reports.pictures import plot_mistakes, plot_pairs, plot_samples
+from training.reports.specificity import plot_depth_by_target, plot_shares
 from training.reports.tables import write_classification_report, write_confusion_csv
 
 __all__ = [
@@ -33,7 +39,9 @@ __all__ = [
     "plot_class_counts",
     "plot_comparison",
     "plot_confusion",
+    "plot_depth_by_target",
     "plot_fold_accuracies",
+    "plot_hierarchical_coverage",
     "plot_history",
     "plot_importances",
     "plot_mistakes",
@@ -42,6 +50,7 @@ __all__ = [
     "plot_risk_coverage",
     "plot_samples",
     "plot_scores",
+    "plot_shares",
     "text_colour",
     "write_classification_report",
     "write_confusion_csv",

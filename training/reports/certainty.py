@@ -46,8 +46,8 @@ def plot_reliability(bins_before: dict, bins_after: dict, path: Path, title: str
     lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     _share_axis(lower, "confidence")
     for axes in (upper, lower):
-        _tidy(axes)
-    return _titled(figure, title, path)
+        drawing.tidy(axes)
+    return drawing.save_titled(figure, title, path)
 
 
 def plot_risk_coverage(
@@ -67,19 +67,31 @@ def plot_risk_coverage(
         chosen: coverage and accuracy of the working point, which is marked.
         title: heading of the figure.
     """
-    figure = drawing.figure(WIDTH, 4.0)
-    axes = figure.subplots()
-    axes.plot(coverage, accuracy, color=drawing.PALETTE[1])
-    lowest = min([np.nanmin(accuracy), *([chosen[1]] if chosen else [])])
-    bottom = max(0.0, lowest - 0.15 * (1.01 - lowest))
-    axes.set_ylim(bottom, 1 + 0.02 * (1 - bottom))
-    _share_axis(axes, "share of the samples answered")
-    axes.set_ylabel("accuracy on those")
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    if chosen is not None:
-        _mark(axes, chosen, bottom)
-    _tidy(axes)
-    return _titled(figure, title, path)
+    words = "share of the samples answered", "accuracy on those"
+    text = "answers {}, {} of them right"
+    return _coverage_curve(coverage, accuracy, path, words, text, chosen, title)
+
+
+def plot_hierarchical_coverage(
+    coverage: Sequence[float],
+    accuracy: Sequence[float],
+    path: Path,
+    *,
+    chosen: tuple[float, float] | None = None,
+    title: str = "",
+) -> Path:
+    """Draw the accuracy of answers of any rank against how much they say, over all thresholds.
+
+    Args:
+        coverage: (points,) mean share of what a leaf would say, 0 for the root and 1 for a leaf.
+        accuracy: (points,) share of right answers.
+        path: the PNG to write.
+        chosen: coverage and accuracy of the working point, which is marked.
+        title: heading of the figure.
+    """
+    words = "how much the answers say: 0 % nothing, 100 % all the way to a leaf", "right answers"
+    text = "says {}, {} right"
+    return _coverage_curve(coverage, accuracy, path, words, text, chosen, title)
 
 
 def plot_scores(
@@ -112,8 +124,25 @@ def plot_scores(
     axes.set_ylabel("share of the samples")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     figure.legend(loc="outside lower center")
-    _tidy(axes)
-    return _titled(figure, title, path)
+    drawing.tidy(axes)
+    return drawing.save_titled(figure, title, path)
+
+
+def _coverage_curve(coverage, accuracy, path, words, text, chosen, title) -> Path:
+    """Accuracy over coverage; `words` name the axes, and `text` says the chosen point's shares."""
+    figure = drawing.figure(WIDTH, 4.0)
+    axes = figure.subplots()
+    axes.plot(coverage, accuracy, color=drawing.PALETTE[1])
+    lowest = min([np.nanmin(accuracy), *([chosen[1]] if chosen else [])])
+    bottom = max(0.0, lowest - 0.15 * (1.01 - lowest))
+    axes.set_ylim(bottom, 1 + 0.02 * (1 - bottom))
+    _share_axis(axes, words[0])
+    axes.set_ylabel(words[1])
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    if chosen is not None:
+        _mark(axes, chosen, bottom, text.format(*map(_percent, chosen)))
+    drawing.tidy(axes)
+    return drawing.save_titled(figure, title, path)
 
 
 def _draw_bins(axes, bins: dict, look: dict, label: str) -> None:
@@ -127,15 +156,15 @@ def _draw_bins(axes, bins: dict, look: dict, label: str) -> None:
     axes.scatter(confidence, accuracy, area, color=look["color"], alpha=0.8, linewidths=0)
 
 
-def _mark(axes, chosen: tuple[float, float], bottom: float) -> None:
-    """The working point, with thin lines to both axes and its two shares in words."""
+def _mark(axes, chosen: tuple[float, float], bottom: float, text: str) -> None:
+    """The working point, with thin lines to both axes and a text."""
     share, accuracy = chosen
     axes.plot([0, share, share], [accuracy, accuracy, bottom], color=QUIET, lw=0.8, ls=":")
     axes.plot(share, accuracy, "o", color=drawing.PALETTE[0], markersize=8, clip_on=False)
     # The curve falls, so that there is room below it to the left and above it to the right.
     left = share > 0.5
     axes.annotate(
-        f"answers {_percent(share)}, {_percent(accuracy)} of them right",
+        text,
         chosen,
         xytext=(-10, -10) if left else (10, 6),
         textcoords="offset points",
@@ -148,18 +177,6 @@ def _share_axis(axes, name: str) -> None:
     axes.set_xlim(0, 1)
     axes.set_xlabel(name)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-
-
-def _tidy(axes) -> None:
-    axes.grid(color="#e5e5e5", linewidth=0.6)
-    axes.set_axisbelow(True)
-    drawing.open_frame(axes)
-
-
-def _titled(figure, title: str, path: Path) -> Path:
-    if title:
-        figure.suptitle(drawing.plain(title), fontsize=11)
-    return drawing.save(figure, path)
 
 
 def _percent(share: float) -> str:

@@ -29,6 +29,19 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
+def save_titled(figure: Figure, title: str, path: Path) -> Path:
+    if title:
+        figure.suptitle(plain(title), fontsize=11)
+    return save(figure, path)
+
+
+def tidy(axes) -> None:
+    """A light grid behind the curves, and no frame above and to the right."""
+    axes.grid(color="#e5e5e5", linewidth=0.6)
+    axes.set_axisbelow(True)
+    open_frame(axes)
+
+
 def open_frame(axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
