@@ -14,23 +14,29 @@ DATASETS = {
     "folders": "datasets.own_data",
     "snails": "datasets.synthetic.snails",
     "specimens": "datasets.specimens",
+    "observations": "datasets.observations",
 }
 
 SYNTHETIC = ("faces", "reef", "snails", "organisms")
 
 
 def load_table(
-    name: str, data_dir: str | None, modalities: tuple[str, ...], strict: bool = True, **told
+    name: str,
+    data_dir: str | None,
+    modalities: tuple[str, ...] | None,
+    strict: bool = True,
+    **told,
 ):
     """Read a data set.
 
     Args:
         name: one of `DATASETS`.
         data_dir: where the user's data lie; None for a synthetic set.
-        modalities: what to read or compute for every sample, such as `image` and `landmarks`.
+        modalities: what to read or compute for every sample, such as `image` and `landmarks`; of
+            `observations` None for all pictures that the table names.
         strict: refuse labels that the data set does not know; else keep them as unknown.
-        told: what else the data set asks for: of `specimens` the `roles` of its columns and the
-            `columns` of a trained run.
+        told: what else the data set asks for: of `specimens` and `observations` the `roles` of
+            their columns, and of `specimens` the `columns` of a trained run.
 
     Returns:
         datasets.base.Table with these modalities.

@@ -123,6 +123,11 @@ class FileTree:
         return location
 
 
+def cache_folder() -> Path:
+    """Where readings are kept that take long: `$MENAGERIE_CACHE` or ~/.cache/menagerie."""
+    return Path(os.environ.get("MENAGERIE_CACHE") or Path.home() / ".cache" / "menagerie")
+
+
 class _Folder:
     """Files on disk. Links are followed here: people collect a data set as links to its files."""
 

@@ -1,6 +1,6 @@
 """The table that keeps the readings of landmarks: a CSV per data set, reused and gone on with.
 
-It lies in `$MENAGERIE_CACHE` or ~/.cache/menagerie. Rows are appended while the faces are read.
+It lies in `files.cache_folder()`. Rows are appended while the faces are read.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import os
 import re
 from pathlib import Path
 
 import numpy as np
+
+from datasets.files import cache_folder
 
 KEPT_FROM = 100  # fewer faces are read again faster than a file of them is worth
 
@@ -118,6 +119,5 @@ class _Table:
 
 
 def _table_path(digests, mirrored: bool) -> Path:
-    folder = os.environ.get("MENAGERIE_CACHE") or Path.home() / ".cache" / "menagerie"
     name = hashlib.sha1("\n".join(sorted(digests)).encode(), usedforsecurity=False).hexdigest()
-    return Path(folder) / f"landmarks-{name}{'-mirrored' * mirrored}.csv"
+    return cache_folder() / f"landmarks-{name}{'-mirrored' * mirrored}.csv"

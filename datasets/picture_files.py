@@ -141,33 +141,30 @@ def in_order(work: Callable, items: Iterable) -> Iterator:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def cut(image: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """What lies in a box of a picture, to the next whole pixel; the box may stick out of it.
+def box_bounds(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Left, top, right and bottom of boxes in whole pixels, as far as they lie in the pictures.
 
     Args:
-        image: (height, width, channels).
-        box: (4,) x_min, y_min, x_max and y_max in pixels; NaN for the whole picture.
+        boxes: (..., 4) x_min, y_min, x_max and y_max in pixels; NaN for the whole picture.
+        sizes: (..., 2) height and width of each picture.
 
-    Raises:
-        ValueError: nothing of the picture lies in the box.
+    Returns:
+        (..., 4) int; left is right or more, or top bottom or more, where nothing lies in the box.
     """
-    if np.isnan(box).any():
-        return image
-    height, width = image.shape[:2]
-    left, top = np.floor(np.maximum(box[:2], 0)).astype(int)
-    right, bottom = np.ceil(np.minimum(box[2:], (width, height))).astype(int)
-    if right <= left or bottom <= top:
-        raise ValueError(
-            f"has nothing in its box ({', '.join(f'{value:g}' for value in box)}; the picture has "
-            f"{width}x{height} pixels)"
-        )
-    return image[top:bottom, left:right]
+    extents = sizes[..., ::-1]
+    first = np.floor(np.maximum(np.where(np.isnan(boxes[..., :2]), 0, boxes[..., :2]), 0))
+    last = np.where(np.isnan(boxes[..., 2:]), extents, boxes[..., 2:])
+    last = np.ceil(np.minimum(last, extents))
+    return np.concatenate([first, last], axis=-1).astype(np.int64)
 
 
 def _decode(path: str, box: np.ndarray | None) -> np.ndarray:
     try:
         image = decode_image(read_file(path))
-        return shrink(image if box is None else cut(image, box))
+        if box is not None:
+            left, top, right, bottom = box_bounds(box, np.array(image.shape[:2]))
+            image = image[top:bottom, left:right]
+        return shrink(image)
     except ValueError as error:
         raise InputError(
             f"{path} {error}: it was read before, so restore it, or start again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Collection, Iterable, Mapping
 
@@ -52,12 +53,36 @@ def is_absolute(path: str) -> bool:
     return path.startswith("/") or bool(_DRIVE.match(path))
 
 
+def inner_path(path: str, folder: str, where: str) -> str:
+    """The normal form of a picture's path: absolute, or relative to what `folder` is relative to.
+
+    Args:
+        path: as the table has it, relative to the table.
+        folder: of the table.
+        where: the table, for messages.
+
+    Raises:
+        InputError: a relative path leaves the folder.
+    """
+    path = path.replace("\\", "/")
+    if is_absolute(path):
+        return path
+    inner = posixpath.normpath(posixpath.join(folder, path))
+    if inner.split("/", 1)[0] == "..":
+        raise InputError(
+            f"{where}: the picture '{path}' lies outside the folder: put it inside, or give its "
+            "absolute path"
+        )
+    return inner
+
+
 def failures_of_rows(
     sheet: Sheet,
     paths: Iterable[str],
     broken: Mapping[str, str],
     unlabelled: np.ndarray,
     label: str | None,
+    column: str = "picture",
 ) -> dict[str, str]:
     """Row and path of each sample that cannot be used -> why.
 
@@ -67,6 +92,7 @@ def failures_of_rows(
         broken: path -> why its picture cannot be read.
         unlabelled: (rows,) bool, whether a row lacks a label that is needed.
         label: what the column of the label is called.
+        column: what the paths are called.
     """
     failures = {}
     for row, path, lacks_label in zip(sheet.rows, paths, unlabelled, strict=True):
@@ -74,7 +100,7 @@ def failures_of_rows(
             continue
         which = f"row {row} ({path})" if path else f"row {row}"
         reason = broken.get(path, f"has no {label}")
-        failures[which] = reason if path else "names no picture"
+        failures[which] = reason if path else f"names no {column}"
     return failures
 
 

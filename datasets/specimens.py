@@ -31,6 +31,7 @@ from datasets.sample_rows import (
     failures_of_rows,
     find_table,
     frame_of_rows,
+    inner_path,
     is_absolute,
     own_name,
     table_names,
@@ -149,16 +150,7 @@ class _Place:
         Raises:
             InputError: a relative path leaves the folder.
         """
-        path = path.replace("\\", "/")
-        if is_absolute(path):
-            return path
-        inner = posixpath.normpath(posixpath.join(self.folder if self.tree else "", path))
-        if inner.split("/")[0] == "..":
-            raise InputError(
-                f"{self.sheet.where}: the picture '{path}' lies outside the folder: put it inside, "
-                "or give its absolute path"
-            )
-        return inner
+        return inner_path(path, self.folder if self.tree else "", self.sheet.where)
 
     def in_storage_order(self, paths: Iterable[str]) -> list[str]:
         paths = set(paths)
