@@ -11,9 +11,10 @@ import pandas as pd
 
 from datasets.base import SPLITS, Splits, Table
 from datasets.leaks import LeakReport, find_leaks
-from datasets.near_duplicates import BITS, near_duplicates, perceptual_hashes
+from datasets.near_duplicates import BITS, MOST, near_duplicates, perceptual_hashes
 
 _LISTED = 5  # of a long list, what a person will look at
+_NAMED = 120  # classes that are listed one by one
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class Audit:
         crossings: "train/test" and so on -> number of pictures that occur in both parts.
         near_duplicates: the pairs of pictures that look alike, those across parts or labels first,
             the most alike of them first; None if they were not looked for.
+        uncompared: number of different pictures, where they are too many to look for look-alikes
+            among them; else 0.
         leaks: what the measurements alone tell; None if there are none.
     """
 
@@ -85,6 +88,7 @@ class Audit:
     contradictions: tuple[Contradiction, ...]
     crossings: dict[str, int]
     near_duplicates: tuple[NearDuplicate, ...] | None = None
+    uncompared: int = 0
     leaks: LeakReport | None = None
 
     def to_json(self) -> dict:
@@ -114,9 +118,8 @@ class Audit:
         ]
 
     def _size_lines(self) -> list[str]:
-        counts = ", ".join(f"{label} {count:,}" for label, count in self.counts.items())
-        lines = [f"{_samples(self.samples)} in {len(self.counts)} classes: {counts}."]
         filled = {label: count for label, count in self.counts.items() if count}
+        lines = [f"{_samples(self.samples)} in {len(self.counts):,} classes: {self._sizes()}."]
         if len(filled) > 1:
             least, most = min(filled, key=filled.get), max(filled, key=filled.get)
             ratio = filled[most] / filled[least]
@@ -125,6 +128,17 @@ class Audit:
             labels = ", ".join(f"{label} {count:,}" for label, count in self.unknown.items())
             lines.append(f"Labels outside the classes: {labels}.")
         return lines
+
+    def _sizes(self) -> str:
+        """The number of samples of each class, or of many classes what is usual."""
+        if len(self.counts) <= _NAMED:
+            return ", ".join(f"{label} {count:,}" for label, count in self.counts.items())
+        sizes = np.array(list(self.counts.values()))
+        few = [f"{(sizes <= most).sum():,} of them with {most} or fewer" for most in (1, 4)]
+        few[0] = few[0].replace("1 or fewer", "one or none")
+        return f"{sizes.min():,} to {sizes.max():,} each, {np.median(sizes):g} in the middle; " + (
+            ", ".join(few)
+        )
 
     def _duplicate_line(self) -> str:
         if not self.duplicate_groups:
@@ -143,6 +157,11 @@ class Audit:
 
     def _near_lines(self) -> list[str]:
         pairs = self.near_duplicates
+        if self.uncompared:
+            return [
+                f"Look-alikes were not looked for: {self.uncompared:,} different pictures are more "
+                f"than the {MOST:,} that are compared with each other."
+            ]
         if pairs is None:
             return []
         if not pairs:
@@ -161,8 +180,9 @@ def audit(table: Table, splits: Splits | None = None) -> Audit:
     """Look for duplicates, contradictory labels and leaks.
 
     Samples with one digest are copies of one picture. Pictures that look alike are looked for among
-    photographs only: where the pictures of the table have sizes of their own (`Pictures`). Those in
-    a dense array were brought to one small size and frame, such as faces, and all look alike.
+    photographs only: where the pictures of the table have sizes of their own (`Pictures`,
+    `PictureFiles`), and are not too many. Those in a dense array were brought to one small size and
+    frame, such as faces, and all look alike.
 
     Args:
         table: the data set.
@@ -173,6 +193,8 @@ def audit(table: Table, splits: Splits | None = None) -> Audit:
     groups = copies["digest"].nunique()
     labels = Counter(frame["label"])
     parts = _parts(frame, splits)
+    images, different = table.modalities.get("image"), frame["digest"].nunique()
+    is_compared = images is not None and not isinstance(images, np.ndarray)
     return Audit(
         name=table.name,
         samples=len(frame),
@@ -184,7 +206,10 @@ def audit(table: Table, splits: Splits | None = None) -> Audit:
         surplus=len(copies) - groups,
         contradictions=_contradictions(copies),
         crossings=_crossings(frame["digest"].to_numpy(), parts),
-        near_duplicates=_near_duplicates(table.modalities.get("image"), frame, parts),
+        near_duplicates=(
+            _near_duplicates(images, frame, parts) if is_compared and different <= MOST else None
+        ),
+        uncompared=different if is_compared and different > MOST else 0,
         leaks=find_leaks(table),
     )
 
@@ -216,9 +241,7 @@ def _crossings(digests: np.ndarray, parts: np.ndarray) -> dict[str, int]:
     }
 
 
-def _near_duplicates(images, frame, parts) -> tuple[NearDuplicate, ...] | None:
-    if images is None or isinstance(images, np.ndarray):
-        return None
+def _near_duplicates(images, frame, parts) -> tuple[NearDuplicate, ...]:
     copies = [np.sort(rows) for rows in frame.groupby("digest", sort=False).indices.values()]
     hashes, mirrored = perceptual_hashes(images[np.array([rows[0] for rows in copies], int)])
     columns = [frame["key"].to_numpy(), frame["label"].to_numpy(), parts]

@@ -26,6 +26,7 @@ from PIL import Image
 
 BITS = 256
 DISTANCE = 30  # bits, the default
+MOST = 20_000  # pictures that are compared unasked: each is read, and each pair of them looked at
 
 _SIDE = 16
 _FLAT = 8  # grey levels between the darkest and the brightest spot

@@ -16,9 +16,7 @@ def run(words: list[str]) -> int:
     parser.add_argument("name", metavar="NAME", help=", ".join(DATASETS))
     parser.add_argument("--data-dir", type=user_path, help="where your data lie")
     for name in ROLES:
-        parser.add_argument(
-            f"--{name}", metavar="COLUMNS", help=f"column(s) of a table of specimens: {name}"
-        )
+        parser.add_argument(f"--{name}", metavar="COLUMNS", help=f"column(s) of a table: {name}")
     parser.add_json()
     arguments = parser.parse(words, "data")
     if arguments.name not in DATASETS:
@@ -50,6 +48,9 @@ def _table(arguments):
     if arguments.name == "specimens":
         modalities = ("image", "measurements")
         return load_table(arguments.name, arguments.data_dir, modalities, roles=Roles(**said))
+    if arguments.name == "observations" and "measurements" not in said:
+        return load_table(arguments.name, arguments.data_dir, None, roles=Roles(**said))
     if said:
-        raise InputError(f"--{next(iter(said))} is for tables: {arguments.name} has no columns")
+        name = "measurements" if arguments.name == "observations" else next(iter(said))
+        raise InputError(f"--{name}: {arguments.name} has no such columns: leave it out")
     return load_table(arguments.name, arguments.data_dir, ("image",), strict=False)
