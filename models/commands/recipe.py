@@ -53,7 +53,7 @@ def run(words: list[str]) -> int:
     parser.add_out()
     parser.add_json()
     arguments = parser.parse(words, "recipe")
-    recipe = _recipe(arguments.name)
+    recipe = _recipe(arguments.name, arguments.full)
     seeds = _seeds(arguments, recipe)
     trained = _RecipeRuns(recipe, arguments)
     trained.check(seeds[0])
@@ -83,11 +83,18 @@ def run(words: list[str]) -> int:
     return 0
 
 
-def _recipe(name: str) -> Recipe:
+def _recipe(name: str, full: bool) -> Recipe:
+    """The recipe of that name, its rows as they are wanted."""
     known = recipe_names()
     if name not in known:
         raise InputError(f"no recipe is called '{name}': take one of {', '.join(known)}")
-    return import_module(f"training.recipes.{name}").RECIPE
+    recipe = import_module(f"training.recipes.{name}").RECIPE
+    rows = [
+        dataclasses.replace(row, options=row.options | row.full) if full else row
+        for row in recipe.rows
+        if full or not row.only_full
+    ]
+    return dataclasses.replace(recipe, rows=tuple(rows))
 
 
 def _seeds(arguments, recipe: Recipe) -> tuple[int, ...]:
@@ -164,14 +171,18 @@ class _RecipeRuns:
         self.rows = {row.name: row for row in recipe.rows}
         self.data_dir = str(arguments.data_dir) if arguments.data_dir else None
         self.out = arguments.out
-        self.extra = (recipe.full if arguments.full else recipe.shared) | (
-            recipe.quick if arguments.quick else {}
-        )
+        self.extra = recipe.full if arguments.full else self._shared()
+        self.extra = self.extra | (recipe.quick if arguments.quick else {})
         self.settings = _settings(arguments.set, recipe)
         self.kind = "-quick" * arguments.quick + "-full" * arguments.full
         self.kind += "" if self.data_dir else "-demonstration"
         self.left_out = {}
         self._tables = {}
+
+    def _shared(self) -> dict:
+        recipe = self.recipe
+        replaced = not self.data_dir and recipe.demonstration is not None
+        return recipe.demonstration if replaced else recipe.shared
 
     def check(self, seed: int) -> None:
         """Find mistakes in options, and missing weights, before anything trains."""

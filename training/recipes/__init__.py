@@ -18,6 +18,8 @@ class Row:
         paper: part -> accuracy that the paper states, where it does: in percent, or as (right
             answers, samples).
         classes: least number of classes that the data need; with fewer the row is left out.
+        full: further options under --full.
+        only_full: whether the row stands in the table under --full alone.
     """
 
     name: str
@@ -26,6 +28,8 @@ class Row:
     uses: dict[str, str] = field(default_factory=dict)
     paper: dict[str, float | tuple[int, int]] = field(default_factory=dict)
     classes: int = 0
+    full: dict = field(default_factory=dict)
+    only_full: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Recipe:
         folds: of a cross-validation, each of which takes the place of a seed; 0 for none.
         shared: options of every row, unless --full is said.
         full: options of every row under --full, the paper's own size.
+        demonstration: in place of `shared` on the demonstration set; None for the same.
     """
 
     title: str
@@ -56,6 +61,7 @@ class Recipe:
     folds: int = 0
     shared: dict = field(default_factory=dict)
     full: dict = field(default_factory=dict)
+    demonstration: dict | None = None
 
     @property
     def repetitions(self) -> tuple[int, ...]:
