@@ -15,7 +15,7 @@ import pandas as pd
 from datasets.base import Division, Splits, Table, split_table
 from datasets.errors import InputError
 from datasets.folds import Fold, joined_groups
-from datasets.near_duplicates import duplicate_groups, near_duplicates, perceptual_hashes
+from datasets.near_duplicates import MOST, duplicate_groups, near_duplicates, perceptual_hashes
 
 OTHER = "other"
 CAPS = ("text", "table", "none")
@@ -107,7 +107,7 @@ def without_copies(table: Table) -> Table:
     Groups that the table has already are joined with these.
 
     Of copies under one label the first stays. Copies under several labels all go: which label is
-    right, nobody knows.
+    right, nobody knows. Of more than `near_duplicates.MOST` pictures no look-alikes are sought.
     """
     frame = table.frame
     labels = frame.groupby("digest")["label"].transform("nunique").to_numpy()
@@ -124,8 +124,10 @@ def without_copies(table: Table) -> Table:
         )
     )
     kept = table.take(np.flatnonzero(~(contradictory | repeated)))
-    hashes, mirrored = perceptual_hashes(kept.modalities["image"])
-    pairs = near_duplicates(hashes, mirrored=mirrored)
+    pairs = ()
+    if len(kept) <= MOST:
+        hashes, mirrored = perceptual_hashes(kept.modalities["image"])
+        pairs = near_duplicates(hashes, mirrored=mirrored)
     groups = duplicate_groups(kept.frame["digest"], pairs)
     groups = joined_groups(groups, kept.frame.get("group"))
     return replace(kept, frame=kept.frame.assign(group=groups), left_out=table.left_out + lines)

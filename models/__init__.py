@@ -11,6 +11,7 @@ MODELS = {
     "Net96": "models.clownfish.net96:Net96",
     "TransferCNN": "models.clownfish.transfer_cnn:TransferCNN",
     "TripletClassifier": "models.snails.triplet_classifier:TripletClassifier",
+    "MultiViewClassifier": "models.species.multi_view_classifier:MultiViewClassifier",
 }
 
 

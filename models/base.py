@@ -39,6 +39,7 @@ from training.phases import Phase, Pipelines, train_phases
 PIPELINES = Pipelines(
     pipelines.training_pipeline, pipelines.judging_pipeline, pipelines.view_pipeline
 )
+OUTPUTS = ("features", "embedding", "probabilities")
 
 
 class StepOrderError(RuntimeError):
@@ -99,6 +100,7 @@ class NNModel(abc.ABC):
     inputs: tuple  # records of `models.inputs`: of the class, or made from the options
     divide: ClassVar[Callable[[Table, Options], Division]] = staticmethod(split_as_told)
     backbone = None  # models.backbones.Backbone, where the network begins with one
+    taxonomy = None  # datasets.taxonomy.Taxonomy, where the classes are the leaves of one
 
     table: Table = _SetBy("loadData()")
     splits: Splits = _SetBy("loadData()")
@@ -209,6 +211,9 @@ class NNModel(abc.ABC):
         except ArithmeticError:
             artefact.drop_draft(self._draft)
             raise
+        # Outputs that only the training needed, such as those of coarser ranks, stay behind.
+        kept = {name: network.output[name] for name in OUTPUTS}
+        self.model = keras.Model(network.input, kept, name=network.name)
 
     @final
     def save(self) -> Path:
@@ -248,6 +253,7 @@ class NNModel(abc.ABC):
                 self._views, self.table, self.splits, probabilities, self.options.seed
             ),
             notes=tuple(self.notes),
+            taxonomy=self.taxonomy,
             started=self._started,
         )
         self.folder = artefact.write_run(draft, run)

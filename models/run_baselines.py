@@ -6,10 +6,13 @@ none, as a few grey pixels; measurements and landmarks are seen as they are.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 
 from datasets.images import Fit, fit_images
+from datasets.picture_files import PictureFiles
 from models.inputs import ImageInput
 from training.baselines import Comparison, View, compare, p_text
 from training.epochs import compute_in_pieces
@@ -104,13 +107,17 @@ def _pixels(record):
     small = Fit(PIXELS, PIXELS, 1, record.crop)
 
     def look(pictures):
-        return fit_images(pictures, small).reshape(len(pictures), -1).astype(np.float32)
+        on_disk = isinstance(pictures, PictureFiles)
+        seen = pictures.fitted(small) if on_disk else fit_images(pictures, small)
+        return np.asarray(seen, np.float32).reshape(len(pictures), -1)
 
     return look
 
 
 def _features(record, backbone, pipelines):
     """Pictures -> averages of the backbone's feature map, some at a time."""
+    height, width = backbone.network.input.shape[1:3]  # its own, where the input is cut into views
+    record = replace(record, height=height, width=width)
     image = keras.Input(record.fitted_shape, name="image")
     pooled = keras.ops.mean(backbone.network(backbone.preprocess(image)), axis=(1, 2))
     extractor = keras.Model({"image": image}, {"features": pooled})

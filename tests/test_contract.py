@@ -27,9 +27,13 @@ from models.runs import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = {"reef": 60, "snails": 160}  # of large pictures; of others 240
-LEAST = {"snails": 12}  # samples of a class; the demonstration has 21 of them
+LEAST = {"snails": 12, "organisms": 8}  # samples of a class; the demonstration has 21 of them
 # All else is the default.
 CHEAP = dict.fromkeys(("TransferCNN", "TripletClassifier"), {"backbone": "VGG16", "image_size": 32})
+CHEAP["MultiViewClassifier"] = CHEAP["TransferCNN"] | {
+    "branch_from": "block1_conv2", "merge_at": "block2_conv2", "start_rank": "none",
+    "learning_rate": 1e-3,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,7 +42,8 @@ def fewer_weights(small_nn1):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("models.clownfish.net96.CONVOLUTIONS", ((16, 5), (16, 3), (16, 3)))
         patch.setattr("models.clownfish.net96.DENSE", (40, 20))
-        patch.setattr("models.pretrained.build_backbone", beginning_of_backbone)
+        for place in ("models.pretrained", "models.species.multi_view_classifier"):
+            patch.setattr(f"{place}.build_backbone", beginning_of_backbone)
         yield
 
 
@@ -168,7 +173,8 @@ def test_the_raw_examples_of_a_run_give_the_answers_of_the_fitted_test_samples(t
 
 def test_the_run_is_whole(trained):
     names = {path.name for path in trained.folder.iterdir()}
-    assert names == {
+    tree = {"taxonomy.json", "specificity.npz"} if trained.taxonomy else set()
+    assert names == tree | {
         "model.keras", "savedmodel", "config.json", "labels.json", "split.json", "metrics.json",
         "history.csv", "metadata.json", "README.md", "reports", "examples.npz", "calibration.json",
         "predictions.csv", "inputs.json", "reference.npz",

@@ -121,7 +121,7 @@ def _batches(phase, samples, pipelines, seed, first, epochs, rows=None):
 
 
 def _embedder(trained) -> keras.Model | None:
-    if not isinstance(trained.output, dict):
+    if not isinstance(trained.output, dict) or "embedding" not in trained.output:
         return None  # nothing is mined
     return keras.Model(trained.input, {"embedding": trained.output["embedding"]})
 

@@ -27,7 +27,7 @@ class ObjectiveModel(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if training:
-            return self.objective.loss(y_pred, y, sample_weight)
+            return sum(self.losses, self.objective.loss(y_pred, y, sample_weight))
         return SmoothedCrossEntropy()(y, y_pred["probabilities"], sample_weight)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -95,12 +95,13 @@ class AuxiliaryObjective(keras.layers.Layer):
     Args:
         output: of the network, probabilities of the auxiliary classifier.
         weight: of its cross-entropy.
+        smoothing: of the labels in both.
     """
 
-    def __init__(self, output: str = "auxiliary", weight: float = 0.4, **keywords):
+    def __init__(self, output="auxiliary", weight: float = 0.4, smoothing=0.0, **keywords):
         super().__init__(**keywords)
         self.needs, self.weight = (output,), weight
-        self.cross_entropy = SmoothedCrossEntropy()
+        self.cross_entropy = SmoothedCrossEntropy(smoothing)
 
     def loss(self, outputs: dict, targets, weights):
         """Scalar; outputs (batch, classes), targets and weights (batch,)."""

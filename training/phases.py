@@ -22,7 +22,7 @@ from training.callbacks import (
 from training.epochs import Samples, compute, compute_in_pieces, fit_epochs, steps_of
 from training.frozen import split_at_frozen
 from training.objectives import ObjectiveModel
-from training.sampling import Balanced, MinedTriplets
+from training.sampling import Balanced, HalfPasses, MinedTriplets
 
 SHORT_STEP_WEIGHTS = 100_000  # below this a step takes less time than Python needs to start it
 STEPS_AT_ONCE = 16
@@ -73,7 +73,7 @@ class Phase:
     plain_view: bool = False
     keep_best: str | None = None
     batch_norm: str = "inference"
-    sampling: Balanced | MinedTriplets | None = None
+    sampling: Balanced | HalfPasses | MinedTriplets | None = None
     objective: keras.layers.Layer | None = None
 
 

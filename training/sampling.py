@@ -1,4 +1,4 @@
-"""Which samples make up an epoch: as they are, balanced by class, or as mined triplets."""
+"""Which samples make up an epoch: half of them, balanced by class, or as mined triplets."""
 
 from __future__ import annotations
 
@@ -23,6 +23,27 @@ class Balanced:
     def rows(self, targets: np.ndarray, batch_size: int, seed, embed: Callable) -> np.ndarray:
         """Row numbers of one epoch, in order; `seed` is that of the epoch."""
         return balanced_anchors(targets, seed)
+
+
+@dataclass(frozen=True)
+class HalfPasses:
+    """Epochs of half the samples: two of them in a row go once through all, shuffled.
+
+    So a published schedule of one and a half passes can be followed (paper 001, section 4).
+    """
+
+    together = 1
+
+    def places(self, targets: np.ndarray) -> int:
+        """Samples of one epoch; of an odd number, one stands in both halves."""
+        return -(-len(targets) // 2)
+
+    def rows(self, targets: np.ndarray, batch_size: int, seed, embed: Callable) -> np.ndarray:
+        """Row numbers of one epoch, in order; `seed` is (seed, number of the epoch)."""
+        number, epoch = seed
+        order = np.random.default_rng([number, epoch // 2]).permutation(len(targets))
+        half = self.places(targets)
+        return order[-half:] if epoch % 2 else order[:half]
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,26 @@ def cosine(
     return keras.callbacks.LearningRateScheduler(rate)
 
 
+def stepwise(stretches, epochs: int) -> keras.callbacks.LearningRateScheduler:
+    """One rate after the other, each for its share of the epochs.
+
+    Args:
+        stretches: (rate, length) one after the other; lengths in any unit.
+        epochs: that all of them fill together.
+    """
+    whole = sum(length for _, length in stretches)
+
+    def rate(index):
+        passed = (index + 0.5) / epochs * whole
+        for value, length in stretches:
+            if passed < length:
+                return value
+            passed -= length
+        return stretches[-1][0]
+
+    return keras.callbacks.LearningRateScheduler(rate)
+
+
 def schedule(kind: str, rate: float, epochs: int, patience: int | None) -> tuple:
     """Callbacks for the learning rate and the end of a phase.
 

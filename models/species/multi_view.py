@@ -140,6 +140,33 @@ def multi_view(
     return keras.Model(pictures, outputs, name=network.name)
 
 
+def with_width(network: keras.Model, width: float) -> keras.Model:
+    """The same network with a share of the channels in every convolution, weights drawn anew.
+
+    Raises:
+        InputError: a convolution would have a fraction of a channel: its branches would no longer
+            fit together.
+    """
+    if width == 1:
+        return network
+
+    def narrower(layer):
+        config = layer.get_config()
+        if "filters" in config:
+            filters = config["filters"] * width
+            if filters != int(filters):
+                raise InputError(
+                    f"--width {width:g}: {layer.name} would have {filters:g} channels; take a half "
+                    "of it, of that a half, and so on, while whole numbers come out"
+                )
+            config["filters"] = int(filters)
+        return type(layer).from_config(config)
+
+    picture = keras.Input(network.input.shape[1:], name=network.input.name)
+    narrow = keras.models.clone_model(network, picture, clone_function=narrower)
+    return keras.Model(narrow.input, narrow.output, name=network.name)
+
+
 def _copy(branch: keras.Model, name: str, copies: str) -> keras.Model:
     copied = keras.models.clone_model(branch)
     if copies == "pretrained":

@@ -1,0 +1,273 @@
+"""MultiViewClassifier: species by several views of a picture, rank by rank (paper 001)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import keras
+from keras import layers
+
+from datasets import SYNTHETIC, load_table
+from datasets.base import Table
+from datasets.column_roles import Roles
+from datasets.errors import InputError
+from datasets.taxonomy import Taxonomy
+from datasets.taxonomy_table import from_frame
+from models.backbones import Backbone, build_backbone
+from models.base import NNModel
+from models.inputs import ImageInput, read_inputs
+from models.options import option
+from models.pretrained import BackboneOptions, pool
+from models.runs import read_json
+from models.species.multi_view import WholeAndCentre, known_cuts, multi_view, with_width
+from models.species.observations import augmentation, divide
+from models.species.rank_phases import (
+    EXPERIMENTS,
+    Heads,
+    auxiliary_features,
+    first_depth,
+    rank_phases,
+)
+from training.sampling import HalfPasses
+
+CENTRE = 0.5  # of a side: twice the magnification (spec 001, 1k)
+
+
+@dataclass(frozen=True)
+class MultiViewOptions(BackboneOptions):
+    """Options of MultiViewClassifier."""
+
+    REAL_DATA = "observations"
+    DEMONSTRATION = "organisms"
+    SYNTHETIC_DEFAULTS = {
+        "backbone": "mobilenet_v2_035",
+        "weights": "none",
+        "image_size": 64,
+        "crop_init": "random",
+    }
+    SYNTHETIC_RECOMMENDED = {"epochs": 24, "learning_rate": 4e-3, "rank_epochs": 4}
+    PRESETS = {
+        "paper": {
+            "split_rule": "random",
+            "half_epochs": True,
+            "batch_size": 16,
+            "backbone": "inception_resnet_v2",
+            "image_size": 299,
+            "pooling": "average",
+            "dropout": 0.2,
+            "start_rank": "genus",
+            "crop_init": "random",
+            "auxiliary": 0.4,
+            "augmentation": "paper",
+            "least_pictures": 5,
+        },
+        "recommended": {
+            "split_rule": "random",
+            "epochs": 12,
+            "batch_size": 16,
+            "learning_rate": 1e-3,
+            "schedule": "cosine",
+            "label_smoothing": 0.1,
+            "backbone": "mobilenet_v2_035",
+            "image_size": 160,
+            "pooling": "average",
+            "dropout": 0.2,
+            "rank_epochs": 3,
+            "crop_init": "pretrained",
+            "auxiliary": 0.0,
+            "augmentation": "strong",
+            "least_pictures": 1,
+        },
+    }
+
+    ranks: str | None = option("taxonomic columns, from coarse to fine, separated by commas")
+    views: str = option(
+        "whole: the picture alone; centre: and its central crop at twice the magnification; box: "
+        "and what the table's box holds; pictures: the columns image, image_2, ...",
+        "centre",
+        choices=("whole", "centre", "box", "pictures"),
+    )
+    start_rank: str | None = option(
+        "rank to be told apart first; each finer one then begins with what its parents have "
+        "learnt; none: the finest rank alone is trained"
+    )
+    rank_epochs: int | None = option("epochs, of all, for each rank above the finest", minimum=1)
+    half_epochs: bool | None = option("epochs are half passes over the data, as in the paper")
+    experiment: str | None = option(
+        "published learning rates, in place of --learning-rate and --schedule: of the one-view "
+        "baseline, of two views, of two views with transfer, or of these as printed",
+        choices=tuple(EXPERIMENTS),
+    )
+    mix: float = option(
+        "share of the variance of a class's first weights that its parent gives; the rest is "
+        "random",
+        0.5,
+        minimum=0.0,
+        maximum=1.0,
+    )
+    crop_init: str | None = option(
+        "first weights of the branches behind the first: random, as in the paper, or pretrained",
+        choices=("random", "pretrained"),
+    )
+    auxiliary: float | None = option(
+        "weight of the loss of an auxiliary classifier on the first branch; 0: there is none",
+        minimum=0.0,
+    )
+    width: float = option(
+        "of every convolution, as a share of the published one, such as 0.25; needs --weights none",
+        1.0,
+        above=0.0,
+        maximum=1.0,
+    )
+    branch_from: str | None = option("first layer of the branches, by the beginning of its name")
+    merge_at: str | None = option("first layer behind the branches, likewise")
+    label_smoothing: float | None = option(
+        "share of every label that is spread over all classes", minimum=0.0, maximum=0.9
+    )
+    augmentation: str | None = option(
+        "paper: crops of a twentieth of the area or more, mirrored and recoloured; strong: larger "
+        "crops, turned a little too; none",
+        choices=("paper", "strong", "none"),
+    )
+    least_pictures: int | None = option("species with fewer pictures are left out", minimum=1)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.data in SYNTHETIC and self.views in ("box", "pictures"):
+            raise InputError(
+                f"--views {self.views}: the organisms are drawn once each, without a box: take "
+                "whole or centre, or your own data"
+            )
+        if self.width < 1 and self.weights != "none":
+            raise InputError(
+                f"--width {self.width:g}: weights {self.weights} fit the published width only: "
+                "take --weights none"
+            )
+
+
+class MultiViewClassifier(NNModel):
+    """A backbone in branches, one for each view, and a final layer rank by rank.
+
+    Inputs `image`, (batch, side, side, 3), 0 to 255, twice as large where its centre is a view of
+    its own, and `image_box` or `image_2`, ... for further views. Outputs: `features` (batch,
+    width), the pooled feature map, also as `embedding`, and `probabilities` (batch, species).
+    """
+
+    Options = MultiViewOptions
+    divide = staticmethod(divide)
+
+    @property
+    def inputs(self):
+        if self.is_loaded:
+            return read_inputs(self.folder)
+        side = self.options.image_size
+        large = round(side / CENTRE) if self.options.views == "centre" else side
+        return tuple(ImageInput(large, large, 3, name=name) for name in self._pictures())
+
+    def _pictures(self) -> tuple[str, ...]:
+        """Names of the pictures of a sample, each an input."""
+        views = self.options.views
+        if views == "pictures" and "table" in vars(self):
+            return tuple(name for name in self.table.modalities if name != "image_box")
+        further = {"box": ("image_box",), "pictures": ("image_2",)}
+        return ("image", *further.get(views, ()))
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The pretrained network; its weights are found, or missed, before any data are read."""
+        options = self.options
+        self.seed_weights()  # it is built before the data are read, and may be random
+        side = options.image_size
+        found = build_backbone(options.backbone, options.weights, side, side)
+        self.notes.append(f"Backbone {found.name}, weights {found.weights}, all of it trains.")
+        return replace(found, network=with_width(found.network, options.width))
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """The tree above the classes, its leaves in their order."""
+        if self.is_loaded:
+            return Taxonomy.from_json(read_json(self.folder, "taxonomy.json"))
+        table = self.table
+        return from_frame(table.frame, table.ranks, table.labels, where=table.name).taxonomy
+
+    @property
+    def _heads(self) -> Heads:
+        first = first_depth(self.taxonomy, self.options.start_rank)
+        return Heads(self.taxonomy, first, bool(self.options.auxiliary))
+
+    def read_table(self, name: str, data_dir, strict: bool = True) -> Table:
+        names = tuple(record.name for record in self.inputs)
+        if self.options.views == "pictures" and not self.is_loaded:
+            names = None  # all that the table has
+        if name != self.Options.REAL_DATA:
+            return load_table(name, data_dir, names, strict)
+        return load_table(name, data_dir, names, strict, roles=Roles(ranks=self.options.ranks))
+
+    def loadData(self):
+        if not self.is_loaded:
+            _ = self.backbone
+        self.split_table(self.read_table(self.options.data, self.options.data_dir))
+
+    def createArchitecture(self):
+        options, heads, network = self.options, self._heads, self._network()
+        self.seed_weights()  # whether the backbone was built just now or before the data were read
+
+        inputs = {
+            record.name: keras.Input(record.fitted_shape, name=record.name)
+            for record in self.inputs
+        }
+        seen = list(inputs.values())
+        if options.views == "centre":
+            seen = WholeAndCentre(options.image_size, name="views")(seen[0])
+
+        maps = network([self.backbone.preprocess(view) for view in seen])
+        pooled = pool(maps["feature_map"], options.pooling)
+        kept = layers.Dropout(options.dropout, name="dropout")(pooled)
+        aside = auxiliary_features(maps["whole"], options.width) if heads.auxiliary else None
+
+        outputs = {"features": pooled, "embedding": pooled, **heads.outputs(kept, aside)}
+        self.model = keras.Model(inputs, outputs, name="network")
+
+    def _network(self) -> keras.Model:
+        """The backbone with a branch for each view."""
+        options, network = self.options, self.backbone.network
+        cuts = options.branch_from, options.merge_at
+        if None in cuts:
+            cuts = tuple(
+                told or known for told, known in zip(cuts, known_cuts(network.name), strict=True)
+            )
+        views = 2 if options.views == "centre" else len(self.inputs)
+        merge = "mean" if options.crop_init == "pretrained" else "random"
+        self.seed_weights()
+        return multi_view(network, views, *cuts, options.crop_init, merge)
+
+    def prepareModel(self):
+        options, heads = self.options, self._heads
+        if options.preset == "paper":
+            as_published(self.model)
+        self.phases = rank_phases(
+            options,
+            heads,
+            {
+                "batch_size": options.batch_size,
+                "augment": augmentation(options, self.inputs[0]),
+                "sampling": HalfPasses() if options.half_epochs else None,
+                "keep_best": "val_loss" if options.patience else None,
+            },
+        )
+        ranks = ", then ".join(phase.name for phase in self.phases)
+        self.notes.append(f"Trained by {ranks}; views: {options.views}.")
+
+
+def as_published(network: keras.Model) -> None:
+    """Batch normalisation and L2 regularisation as in paper 001, section 4.
+
+    Its 4e-5 weighs half the sum of squares, as in TF-Slim.
+    """
+    for layer in network._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum, layer.epsilon = 0.9997, 1e-3
+        kernel = getattr(layer, "kernel", None)
+        if kernel is not None:
+            kernel.regularizer = keras.regularizers.L2(4e-5 / 2)
