@@ -158,13 +158,28 @@ def box_bounds(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.concatenate([first, last], axis=-1).astype(np.int64)
 
 
+def read_picture(path: str, box: np.ndarray | None = None) -> np.ndarray:
+    """A picture, upright, (height, width, 1 or 3) uint8, its shorter side at most `STORED_SIDE`.
+
+    Args:
+        path: of the file.
+        box: (4,) what is cut out of it before, as for `box_bounds`; None for nothing.
+
+    Raises:
+        ValueError: it cannot be read, or nothing of it lies in the box; the reason is short.
+    """
+    image = decode_image(read_file(path))
+    if box is not None:
+        left, top, right, bottom = box_bounds(np.asarray(box, float), np.array(image.shape[:2]))
+        if left >= right or top >= bottom:
+            raise ValueError(f"has nothing in the box (it is {image.shape[1]} x {image.shape[0]})")
+        image = image[top:bottom, left:right]
+    return shrink(image)
+
+
 def _decode(path: str, box: np.ndarray | None) -> np.ndarray:
     try:
-        image = decode_image(read_file(path))
-        if box is not None:
-            left, top, right, bottom = box_bounds(box, np.array(image.shape[:2]))
-            image = image[top:bottom, left:right]
-        return shrink(image)
+        return read_picture(path, box)
     except ValueError as error:
         raise InputError(
             f"{path} {error}: it was read before, so restore it, or start again"

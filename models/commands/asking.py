@@ -11,8 +11,12 @@ from datasets.base import content_digest
 from datasets.errors import InputError
 from datasets.images import PICTURE_SUFFIXES, batches_of_equal_shape, decode_image, shrink
 from datasets.landmarks import extract_landmarks, scale_points
-from datasets.sheets import TABLE_SUFFIXES
+from datasets.observations import BOX, BOX_VIEW
+from datasets.picture_files import read_picture
+from datasets.sheets import TABLE_SUFFIXES, read_sheet
 from datasets.specimens import NAMES, read_specimens
+
+OBSERVATIONS = "observations.csv"
 
 
 @dataclass
@@ -26,6 +30,7 @@ class Asked:
             run has none.
         labels: class of each sample as a table says it, '' where it does not.
         broken: one line for each that could not be read.
+        views: of runs that see further pictures of a sample, input name -> one for each sample.
     """
 
     names: list[str] = field(default_factory=list)
@@ -33,29 +38,36 @@ class Asked:
     measurements: list[np.ndarray] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    views: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
     def unmeasured(self) -> int:
         """How many samples came without any measurement."""
         return sum(bool(np.isnan(row).all()) for row in self.measurements if len(row))
 
 
-def read_asked(inputs: list[str], records: tuple) -> Asked:
+def read_asked(inputs: list[str], records: tuple, box: tuple | None = None) -> Asked:
     """Read what the user names, in the order given.
 
     Args:
         inputs: pictures, folders of them, tables of specimens or folders with one.
         records: of the run's inputs.
+        box: x_min, y_min, x_max and y_max in pixels of the one picture; None for no box.
 
     Raises:
-        InputError: something is not there, or a folder holds nothing to read.
+        InputError: something is not there, a folder holds nothing to read, or a view is missing.
     """
-    asked = Asked()
+    further = [one.name for one in records if one.name.startswith("image_")]
+    asked = Asked(views={name: [] for name in further})
+    if box is not None and BOX_VIEW not in further:
+        raise InputError("--box: the run looks at no box; leave it out")
     columns = next((one.columns for one in records if one.name == "measurements"), ())
     for text in inputs:
         path = Path(text).expanduser()
         if not path.exists():
             raise InputError(f"{path} does not exist: name a picture or a folder of pictures")
-        if path.suffix.lower() in TABLE_SUFFIXES or any((path / name).exists() for name in NAMES):
+        if further:
+            _read_views(asked, path, box)
+        elif path.suffix.lower() in TABLE_SUFFIXES or any((path / name).exists() for name in NAMES):
             _read_table(asked, path, columns)
         else:
             _read_pictures(asked, path, len(columns))
@@ -66,12 +78,79 @@ def outputs_for(network, records: tuple, asked: Asked) -> list[dict]:
     """Outputs of a SavedModel for each sample; pictures of one size share batches."""
     raw = _raw_inputs(records, asked)
     answers = [None] * len(asked.images)
-    for rows in batches_of_equal_shape(asked.images):
+    for rows in _batches(asked):
         batch = {name: np.stack([values[row] for row in rows]) for name, values in raw.items()}
         outputs = {name: value.numpy() for name, value in network.serve(batch).items()}
         for place, row in enumerate(rows):
             answers[row] = {name: value[place] for name, value in outputs.items()}
     return answers
+
+
+def _batches(asked: Asked) -> list[list[int]]:
+    """Row numbers of samples whose pictures have one size."""
+    if asked.views:  # sizes of all views agree seldom, and mostly there are few samples
+        return [[row] for row in range(len(asked.images))]
+    return batches_of_equal_shape(asked.images)
+
+
+def _read_views(asked: Asked, path: Path, box: tuple | None) -> None:
+    """Samples of several views: rows of a table, or one picture and the box in it."""
+    if path.is_dir() and (path / OBSERVATIONS).is_file():
+        path = path / OBSERVATIONS
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        samples = _rows(path, list(asked.views))
+    elif list(asked.views) == [BOX_VIEW] and box is not None and path.is_file() and not asked.names:
+        samples = [(str(path), {"image": (path, None), BOX_VIEW: (path, box)})]
+    else:
+        table = f"a table with the columns {', '.join(_columns(list(asked.views)))}"
+        ways = f"one picture and --box X_MIN,Y_MIN,X_MAX,Y_MAX, or {table}"
+        raise InputError(
+            f"{path}: the run looks at {' and '.join(asked.views)} of every sample too: give "
+            f"{ways if list(asked.views) == [BOX_VIEW] else table}"
+        )
+    for name, views in samples:
+        try:
+            found = {view: read_picture(str(file), cut) for view, (file, cut) in views.items()}
+        except ValueError as error:
+            asked.broken.append(f"{name}: {error}; give a picture file")
+            continue
+        asked.names.append(name)
+        asked.images.append(found.pop("image"))
+        asked.measurements.append(np.zeros(0, np.float32))
+        asked.labels.append("")
+        for view, image in found.items():
+            asked.views[view].append(image)
+
+
+def _rows(path: Path, views: list[str]) -> list[tuple[str, dict]]:
+    """Of each row of a table, the name and view -> (file, box or None)."""
+    with path.open("rb") as stream:
+        sheet = read_sheet(stream, str(path))
+    columns = {name.lower(): name for name in sheet.cells}
+    missing = [name for name in _columns(views) if name not in columns]
+    if missing:
+        raise InputError(f"{path} has no column {missing[0]}, which the run looks at: add it")
+    boxes = None
+    if BOX_VIEW in views:
+        boxes = np.stack([sheet.numbers[columns[name]].values for name in BOX], axis=1)
+    samples = []
+    for row in range(len(sheet)):
+        files = {
+            view: path.parent / sheet.cells[columns[view]].iloc[row]
+            for view in ("image", *views)
+            if view != BOX_VIEW
+        }
+        found = {view: (file, None) for view, file in files.items()}
+        if boxes is not None:
+            found[BOX_VIEW] = (files["image"], boxes[row])
+        samples.append((str(files["image"]), found))
+    return samples
+
+
+def _columns(views: list[str]) -> list[str]:
+    """The columns of a table that hold the picture and these views."""
+    found = ["image", *(view for view in views if view != BOX_VIEW)]
+    return found + list(BOX) * (BOX_VIEW in views)
 
 
 def _read_table(asked: Asked, path: Path, columns) -> None:
@@ -111,6 +190,7 @@ def _raw_inputs(records: tuple, asked: Asked) -> dict[str, list[np.ndarray]]:
     """What a run takes: input name -> one array per sample."""
     names = {record.name: record for record in records}
     raw = {"image": asked.images} if "image" in names else {}
+    raw |= asked.views
     if "measurements" in names:
         raw["measurements"] = asked.measurements
     if "landmarks" in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -47,6 +48,12 @@ def run(words: list[str]) -> int:
         help="one more class, from a handful of its specimens, without training: every answer is "
         "then the class with the nearest centroid; may be repeated",
     )
+    parser.add_argument(
+        "--box",
+        type=_box,
+        metavar="X_MIN,Y_MIN,X_MAX,Y_MAX",
+        help="where the organism is in the one picture, in pixels, for runs that look at a box",
+    )
     parser.add_reject_at()
     add_depth_flags(parser)
     parser.add_out()
@@ -65,7 +72,7 @@ def run(words: list[str]) -> int:
     if arguments.add:
         _refuse_other_answers(depth, arguments)
         reference = _extended(reference, network, records, arguments)
-    asked = read_asked(arguments.inputs, records)
+    asked = read_asked(arguments.inputs, records, arguments.box)
     outputs = outputs_for(network, records, asked)
     taxa = _taxa(outputs, depth) if depth else [{}] * len(outputs)
     predictions = [
@@ -101,6 +108,20 @@ def run(words: list[str]) -> int:
     for line in asked.broken:
         print(f"error: {line}", file=sys.stderr)
     return 2 if asked.broken else 0
+
+
+def _box(text: str) -> tuple[float, ...]:
+    """Four numbers; they must span an area."""
+    try:
+        found = tuple(float(number) for number in text.split(","))
+        left, top, right, bottom = found
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text} is no box: four numbers of pixels separated by commas"
+        ) from None
+    if not (left < right and top < bottom):
+        raise argparse.ArgumentTypeError(f"{text} is empty: x_min < x_max and y_min < y_max")
+    return found
 
 
 @dataclass(frozen=True)
