@@ -106,13 +106,16 @@ def without_copies(table: Table) -> Table:
 
     Groups that the table has already are joined with these.
 
-    Of copies under one label the first stays. Copies under several labels all go: which label is
-    right, nobody knows. Of more than `near_duplicates.MOST` pictures no look-alikes are sought.
+    Of copies under one label the first stays. Copies under several labels all go, as nobody knows
+    which label is right, but where a class would lose all its pictures: it keeps them. Of more than `near_duplicates.MOST` pictures no look-alikes are sought.
     """
     frame = table.frame
     labels = frame.groupby("digest")["label"].transform("nunique").to_numpy()
     repeated = frame["digest"].duplicated().to_numpy()
     contradictory = labels > 1
+    lost = ~frame["label"].isin(frame.loc[~contradictory, "label"])
+    spared = (lost & ~frame["digest"].where(lost).duplicated()).to_numpy()
+    contradictory, repeated = contradictory & ~spared, repeated & ~spared
     lines = tuple(
         f"{key} ({label}): the same picture stands under another label as well"
         for key, label in frame.loc[contradictory, ["key", "label"]].itertuples(index=False)

@@ -11,7 +11,7 @@ import pytest
 
 import run
 from datasets.base import Table, content_digest
-from datasets.clownfish import Choice, build
+from datasets.clownfish import Choice, build, without_copies
 from datasets.errors import InputError
 from datasets.images import Fit, fit_images
 from datasets.pictures import Pictures
@@ -162,6 +162,18 @@ def test_copies_leave_and_those_with_two_labels_leave_together():
         "a/5.jpg (a): a copy of another picture of the class",
         "b/30.jpg (b): the same picture stands under another label as well",
     ]
+
+
+def test_a_class_that_has_nothing_but_copies_keeps_them():
+    table = table_of({"a": 4, "b": 2, "c": 5})
+    images = list(table.modalities["image"])
+    table = with_images(table, {4: images[0], 5: images[0], 6: images[1]})
+    kept = without_copies(table)
+    # b has one picture, which a has too; c has others than the one it shares with a.
+    assert kept.frame["key"].tolist() == [
+        "a/2.jpg", "a/3.jpg", "b/4.jpg", "c/7.jpg", "c/8.jpg", "c/9.jpg", "c/10.jpg",
+    ]  # fmt: skip
+    assert "b/5.jpg (b): the same picture stands under another label as well" in kept.left_out
 
 
 def test_look_alikes_stay_in_one_part():
