@@ -12,6 +12,7 @@ wanted, `x_min`, `y_min`, `x_max` and `y_max`: a box in pixels of `image`.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,6 +43,7 @@ from datasets.taxonomy_table import from_frame
 INFERRED = Roles()
 BOX = ("x_min", "y_min", "x_max", "y_max")
 BOX_VIEW = "image_box"
+_PLAIN = re.compile(r"(?:[^/\\.:][^/\\:]*/)*[^/\\.:][^/\\:]*")  # a path in its normal form
 COLUMNS = "the columns image (path of the picture) and the ranks, such as family, genus, species"
 
 
@@ -80,10 +82,11 @@ def load(
     source = _open(Path(data_dir).expanduser())
     decision = decide(source.sheet, roles, judged=not strict, pictures_only=True)
     views = _views(source.sheet, decision, modalities)
-    strays = _strays(source, decision) if source.is_folder else ()
+    named = {column: _paths(source, column) for column in (decision.image, *decision.views)}
+    strays = _strays(source.folder, named) if source.is_folder else ()
     taxa = _taxa(source.sheet, decision, strict)
-    source = replace(source, sheet=taxa.sheet)
-    paths = {name: _paths(source, column) for name, column in views.items() if column}
+    kept = np.isin(source.sheet.rows, taxa.sheet.rows)
+    paths = {name: named[column][kept] for name, column in views.items() if column}
     table = _table(source, decision, taxa, paths, BOX_VIEW in views)
     if strict and len(table.labels) < 2:
         raise InputError(
@@ -183,19 +186,18 @@ def _views(
 
 def _paths(source: _Source, column: str) -> np.ndarray:
     """The normal form of a column's paths, (rows,) of str; '' for none."""
-    where = source.sheet.where
-    paths = [path and inner_path(path, "", where) for path in source.sheet.cells[column]]
-    return np.array(paths, object)
+    paths = source.sheet.cells[column].to_numpy(object)
+    for row in np.flatnonzero([not _PLAIN.fullmatch(path) for path in paths]):
+        paths[row] = paths[row] and inner_path(paths[row], "", source.sheet.where)
+    return paths
 
 
-def _strays(source: _Source, decision: Decision) -> tuple[str, ...]:
-    """A line on the pictures in the folder that no row names."""
-    named, strays = set(), []
-    for column in (decision.image, *decision.views):
-        named.update(_paths(source, column))
-    for folder, folders, files in os.walk(source.folder):
+def _strays(root: str, paths: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """A line on the pictures below a folder that no row names."""
+    named, strays = set().union(*paths.values()), []
+    for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if name[0] not in "._"]
-        inner = os.path.relpath(folder, source.folder).replace(os.sep, "/")
+        inner = os.path.relpath(folder, root).replace(os.sep, "/")
         begin = "" if inner == "." else f"{inner}/"
         strays += [
             begin + name
@@ -311,7 +313,7 @@ def _unusable(sheet: Sheet, paths: dict, broken: dict[str, str]) -> tuple[dict, 
     for name, column in paths.items():
         what = "picture" if name == "image" else name
         failures |= failures_of_rows(sheet, column, broken, np.zeros(len(sheet), bool), None, what)
-        kept &= np.array([path != "" and path not in broken for path in column])
+        kept &= (column != "") & ~pd.Index(column).isin(list(broken))
     return failures, kept
 
 

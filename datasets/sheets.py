@@ -93,14 +93,16 @@ class _Numbers(Mapping):
 
 
 def _as_numbers(cells: pd.Series, decimal: str) -> Numbers:
-    filled = (cells != "").to_numpy()
-    plain = cells.str.replace(",", ".", regex=False) if decimal == "," else cells
+    codes, names = pd.factorize(cells)  # each different cell is looked at once
+    different, times = pd.Series(names), np.bincount(codes)
+    filled = (different != "").to_numpy()
+    plain = different.str.replace(",", ".", regex=False) if decimal == "," else different
     values = pd.to_numeric(plain, errors="coerce").to_numpy(np.float64)
     texts = np.isnan(values) & filled
     # A number with the wrong decimal sign is a mistake to complain about, and no text.
-    alike = int((filled & ~texts).sum() + cells[texts].str.fullmatch(_COMMA_NUMBER).sum())
-    kind = "number" if 2 * alike > filled.sum() else "text"
-    return Numbers(values, texts, kind if filled.any() else "empty")
+    alike = filled & (~texts | different.str.fullmatch(_COMMA_NUMBER).to_numpy())
+    kind = "number" if 2 * times[alike].sum() > times[filled].sum() else "text"
+    return Numbers(values[codes], texts[codes], kind if filled.any() else "empty")
 
 
 def read_sheet(stream: BinaryIO, where: str) -> Sheet:

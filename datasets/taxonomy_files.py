@@ -8,8 +8,9 @@ each lineage once. A picture without a taxon keeps its row, with empty ranks.
 from __future__ import annotations
 
 import logging
+import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,10 +20,12 @@ import ijson
 import numpy as np
 import pandas as pd
 
+from datasets.downloads import read_manifest
 from datasets.errors import InputError
 from datasets.files import ARCHIVE_SUFFIXES, DAMAGE, FileTree, damaged
 from datasets.gbif import ADDRESS_TERMS, is_picture, label_of, open_archive, rows_of
 from datasets.taxonomy import RANKS
+from datasets.web import clean
 
 log = logging.getLogger("menagerie")
 
@@ -58,6 +61,38 @@ def read_gbif_taxa(location: str | Path) -> pd.DataFrame:
     if not images:
         raise InputError(f"{location} lists no picture: download occurrences with images")
     return _frame(images, np.asarray(codes), lineages)
+
+
+def write_observations(archives: Iterable[str | Path], folder: Path) -> Path:
+    """A table of the pictures that were gathered from GBIF downloads, with their taxa.
+
+    Args:
+        archives: what GBIF sent.
+        folder: of the gathered pictures and their manifest.
+
+    Returns:
+        The table, `observations.csv` in that folder; an earlier one is replaced.
+
+    Raises:
+        InputError: as `read_gbif_taxa`, or the table cannot be written.
+    """
+    files = {
+        row["address"]: row["file"]
+        for row in read_manifest(folder).values()
+        if row["status"] == "ok"
+    }
+    taxa = pd.concat([read_gbif_taxa(archive).astype("str") for archive in archives])
+    taxa["image"] = taxa["image"].map(clean).map(files)
+    path, part = folder / "observations.csv", folder / ".observations.csv.part"
+    try:
+        taxa.dropna(subset="image").drop_duplicates().to_csv(part, index=False)
+        os.replace(part, path)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}): check the folder and the space on its "
+            "disk"
+        ) from None
+    return path
 
 
 def _gbif_lineage(core, cells: list[str]) -> tuple[str, ...]:

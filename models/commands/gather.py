@@ -8,11 +8,13 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from datasets.downloads import LICENCES, MANIFEST, PictureRecord, Summary, gather, licence_code
 from datasets.errors import InputError
 from datasets.fish_pages import read_pages
 from datasets.gbif import read_archive
+from datasets.taxonomy_files import write_observations
 from datasets.web import Fetcher, Manners
 from models.commands.parser import Parser, print_json, user_path
 
@@ -59,7 +61,10 @@ def run(words: list[str]) -> int:
             f"none of {len(summary.failures)} pictures could be fetched (the first, {address}: "
             f"{reason}): see the column status of {arguments.to / MANIFEST}"
         )
-    _report(summary, left_out, arguments)
+    table = None
+    if arguments.source == "gbif":
+        table = write_observations(arguments.places, arguments.to)
+    _report(summary, left_out, arguments, table)
     return 0
 
 
@@ -91,13 +96,16 @@ def _nothing_listed(places: list[str], left_out: Counter) -> str:
     )
 
 
-def _report(summary: Summary, left_out: Counter, arguments: argparse.Namespace) -> None:
+def _report(
+    summary: Summary, left_out: Counter, arguments: argparse.Namespace, table: Path | None
+) -> None:
     manifest = arguments.to / MANIFEST
     if arguments.json:
         print_json(
             {
                 "folder": str(arguments.to),
                 "manifest": str(manifest),
+                "observations": None if table is None else str(table),
                 "fetched": summary.fetched,
                 "present": summary.present,
                 "failed": [
@@ -119,6 +127,8 @@ def _report(summary: Summary, left_out: Counter, arguments: argparse.Namespace) 
     if left_out:
         print(f"left out for their licence: {_counted(left_out)}")
     print(f"where each one came from: {manifest}")
+    if table is not None:
+        print(f"the taxa of each one: {table}")
     for label, address, reason in summary.failures:
         print(f"failed: {label}, {address}: {reason}")
 
