@@ -15,6 +15,7 @@ from datasets.near_duplicates import BITS, MOST, near_duplicates, perceptual_has
 
 _LISTED = 5  # of a long list, what a person will look at
 _NAMED = 120  # classes that are listed one by one
+_FEW = 5  # samples; paper 001, section 4, leaves out species with fewer
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Audit:
 
     def _size_lines(self) -> list[str]:
         filled = {label: count for label, count in self.counts.items() if count}
-        lines = [f"{_samples(self.samples)} in {len(self.counts):,} classes: {self._sizes()}."]
+        lines = [f"{_samples(self.samples)} in {len(self.counts):,} classes{self._sizes()}."]
         if len(filled) > 1:
             least, most = min(filled, key=filled.get), max(filled, key=filled.get)
             ratio = filled[most] / filled[least]
@@ -132,12 +133,12 @@ class Audit:
     def _sizes(self) -> str:
         """The number of samples of each class, or of many classes what is usual."""
         if len(self.counts) <= _NAMED:
-            return ", ".join(f"{label} {count:,}" for label, count in self.counts.items())
+            return ": " + ", ".join(f"{label} {count:,}" for label, count in self.counts.items())
         sizes = np.array(list(self.counts.values()))
-        few = [f"{(sizes <= most).sum():,} of them with {most} or fewer" for most in (1, 4)]
-        few[0] = few[0].replace("1 or fewer", "one or none")
-        return f"{sizes.min():,} to {sizes.max():,} each, {np.median(sizes):g} in the middle; " + (
-            ", ".join(few)
+        return (
+            f" of {sizes.min():,} to {sizes.max():,} samples each, {np.median(sizes):g} in the "
+            f"middle; {(sizes < _FEW).sum():,} have fewer than {_FEW}, {(sizes == 1).sum():,} of "
+            "these a single one"
         )
 
     def _duplicate_line(self) -> str:

@@ -36,7 +36,7 @@ def find_table(paths: Iterable[str], kind: str, location, columns: str) -> str:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise InputError(f"{location} holds no table: put a {kind}.csv in it, with {columns}")
+        raise InputError(f"{location} holds no table: put {kind}.csv in it, with {columns}")
     raise InputError(
         f"{location} holds {len(found)} tables ({some(found)}): call the one that is meant "
         f"{kind}.csv, or give its path as --data-dir"

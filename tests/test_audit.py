@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+import datasets.audit
 from datasets.audit import audit
 from datasets.base import Splits, Table
 from datasets.pictures import Pictures
@@ -115,6 +116,30 @@ def test_pictures_that_look_alike_are_found_and_named_by_their_most_harmful_copy
     assert pair.parts == ("test", "train")
     assert 0 <= pair.distance <= 30
     assert pair.across_labels and pair.across_parts
+
+
+def test_large_sets_are_not_searched_for_look_alikes_and_that_is_said(monkeypatch):
+    monkeypatch.setattr(datasets.audit, "MOST", 3)
+    found = audit(make_photographs())
+    assert found.near_duplicates is None and found.uncompared == 4
+    assert (
+        "Look-alikes were not looked for: 4 different pictures are more than the 3 that are "
+        "compared with each other." in found.lines()
+    )
+    assert json.loads(json.dumps(found.to_json()))["near_duplicates"] is None
+
+
+def test_of_many_classes_the_usual_is_said():
+    sizes = [1, 1, *[5] * 200, 30]
+    rows = [
+        (f"k{row}", f"c{label:03}", "", f"d{row}")
+        for row, label in enumerate(np.repeat(range(203), sizes))
+    ]
+    table = replace(make_table(rows), labels=tuple(f"c{label:03}" for label in range(203)))
+    assert audit(table).lines()[0] == (
+        "1,032 samples in 203 classes of 1 to 30 samples each, 5 in the middle; 2 have fewer than "
+        "5, 2 of these a single one."
+    )
 
 
 def test_pictures_that_look_alike_are_judged_by_the_given_splits():

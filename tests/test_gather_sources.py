@@ -7,6 +7,7 @@ import pytest
 
 import models.commands.gather
 import run
+from datasets import load_table
 from datasets.downloads import PictureRecord, licence_code
 from datasets.errors import InputError
 from datasets.fish_pages import read_pages
@@ -286,6 +287,34 @@ def test_gather_says_what_it_had(capsys, download):
     answer = json.loads(out)
     assert (code, answer["fetched"], answer["present"], answer["failed"]) == (0, 0, 1, [])
     assert [row["status"][:6] for row in rows(to)] == ["ok", "failed"]
+
+
+def test_gathered_pictures_have_their_taxa(capsys, server, tmp_path):
+    for name in "ab":
+        server.show(f"/{name}.jpg", picture())
+    lineage = "\t".join(["Animalia", "Chordata", "Teleostei", "Perciformes", "Pomacentridae"])
+    header = "\t".join(
+        ["gbifID", "kingdom", "phylum", "class", "order", "family", "genus", "species"]
+    )
+    rows = [
+        f"{key}\t{lineage}\tAmphiprion\tAmphiprion {name}"
+        for key, name in ((1, "clarkii"), (2, "ocellaris"))
+    ]
+    (tmp_path / "0001").mkdir()
+    (tmp_path / "0001" / "occurrence.txt").write_text("\n".join([header, *rows, ""]))
+    media = [
+        f"{key}\tStillImage\t{server.at(f'/{name}.jpg')}"
+        for key, name in ((1, "a"), (2, "b"), (2, "gone"))
+    ]
+    (tmp_path / "0001" / "multimedia.txt").write_text(
+        "\n".join(["gbifID\ttype\tidentifier", *media, ""])
+    )
+    code, out, _ = typed(capsys, "gbif", tmp_path / "0001", "--to", tmp_path / "to", "--rate", 0)
+    assert code == 0 and f"the taxa of each one: {tmp_path / 'to' / 'observations.csv'}" in out
+    table = load_table("observations", str(tmp_path / "to"), ("image",))
+    assert table.frame["label"].tolist() == ["Amphiprion clarkii", "Amphiprion ocellaris"]
+    assert table.ranks[3:5] == ("order", "family") and not table.left_out
+    assert set(table.frame["family"]) == {"Pomacentridae"}
 
 
 def test_gather_refuses_in_one_line(capsys, server, download, tmp_path):

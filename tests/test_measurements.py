@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from datasets.columns import Column
+from datasets.images import fit_images
 from models.inputs import ImageInput, MeasurementInput, inputs_to_json, read_inputs
 from models.layers import EncodeMeasurements
 
@@ -65,11 +66,26 @@ def test_records_survive_the_disk(tmp_path):
 
     records = (
         ImageInput(64, 48, 3, 0.875),
+        ImageInput(32, 32, 3, name="image_box"),
         MeasurementInput((Column("height_mm"), Column("country", ("AL", "GR")))),
     )
     (tmp_path / "inputs.json").write_text(json.dumps(inputs_to_json(records)))
     assert read_inputs(tmp_path) == records
-    assert "country (index in AL, GR)" in records[1].describe()
+    assert "country (index in AL, GR)" in records[2].describe()
+    # Runs that were saved before pictures had names of their own.
+    old = {"input": "image", "height": 4, "width": 6, "channels": 1, "crop": None}
+    (tmp_path / "inputs.json").write_text(json.dumps([old]))
+    assert read_inputs(tmp_path) == (ImageInput(4, 6),)
+
+
+def test_a_further_picture_has_a_name_of_its_own_in_the_graph():
+    record = ImageInput(6, 8, 3, name="image_2")
+    raw = {"image_2": record.raw_tensor()}
+    network = keras.Model(raw, record.fit(raw))
+    assert network.get_layer("fit_image_2") is not None
+    picture = np.random.default_rng(0).integers(0, 256, (2, 20, 30, 3), np.uint8)
+    found = network({"image_2": picture})
+    np.testing.assert_allclose(found, fit_images(picture, record), atol=1e-3)
 
 
 @pytest.mark.parametrize(

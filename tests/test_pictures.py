@@ -209,6 +209,49 @@ def test_saturation_leaves_the_brightness_and_values_stay_in_range():
     assert found.min() == 0 and found.max() == 255
 
 
+def test_shift_and_hue_change_as_much_as_they_are_told_to():
+    grey = np.full((1, 2, 3), 120, np.uint8)
+    fit = Fit(1, 2, 3)
+    shifts = drawn(PictureAugmentation(fit, shift=32 / 255), grey)[:, 0, 0, 0] - 120
+    assert -32 <= shifts.min() < -30 and 30 < shifts.max() <= 32
+    red = np.zeros((1, 2, 3), np.uint8) + np.array([200, 0, 0], np.uint8)
+    turned = drawn(PictureAugmentation(fit, hue=0.1), red)[:, 0, 0]
+    # A tenth of the circle is 0.6 of the way from red to yellow, or to magenta.
+    assert 110 < turned[:, 1].max() <= 120.01 and 110 < turned[:, 2].max() <= 120.01
+    np.testing.assert_allclose(turned[:, 0], 200, rtol=1e-4)
+    np.testing.assert_allclose(turned[:, 1] * turned[:, 2], 0, atol=1e-3)
+    assert np.array_equal(
+        drawn(PictureAugmentation(Fit(1, 2, 1), hue=0.1), grey[..., :1])[0, 0, 0], [120]
+    )
+
+
+def test_newer_changes_leave_the_chance_of_the_others_as_it_was():
+    image = RNG.integers(60, 200, (9, 9, 3), np.uint8)
+    fit = Fit(9, 9, 3)
+    plain = drawn(PictureAugmentation(fit, flip=True, contrast=0.1), image, 20)
+    shifted = drawn(PictureAugmentation(fit, flip=True, contrast=0.1, shift=0.01), image, 20)
+    # What is added is one number for the picture, on top of the same mirror and contrast.
+    assert np.ptp(shifted - plain, axis=(1, 2, 3)).max() < 1e-3
+    assert np.ptp((shifted - plain)[:, 0, 0, 0]) > 2
+
+
+def test_every_picture_of_a_sample_is_changed_by_draws_of_its_own():
+    image = tf.constant(RNG.integers(0, 256, (20, 20, 3), np.uint8))
+    change = PictureAugmentation(Fit(8, 8, 3), area=(0.2, 0.6))
+    seed = tf.constant([3, 5], tf.int64)
+    sample = {"image": image, "image_2": image, "image_box": image, "measurements": image}
+    found = change(sample, seed)
+    assert np.array_equal(found["measurements"], image)
+    assert np.array_equal(found["image"], change({"image": image}, seed)["image"])
+    alone = change({"image_2": image}, seed)
+    assert np.array_equal(found["image_2"], alone["image_2"])
+    pictures = [found[name].numpy() for name in ("image", "image_2", "image_box")]
+    pictures.append(change({"image_2": image}, seed + 1)["image_2"].numpy())
+    for row, one in enumerate(pictures):
+        for other in pictures[:row]:
+            assert np.abs(one - other).mean() > 5
+
+
 def test_a_rectangle_is_erased_in_the_named_share_of_the_pictures():
     image = RNG.integers(0, 2, (40, 40, 3), np.uint8) * 255  # its mean is none of its values
     found = drawn(PictureAugmentation(Fit(40, 40, 3), erase=0.4), image, 400)

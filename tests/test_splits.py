@@ -1,5 +1,7 @@
 """Splits: the paper's sizes, disjoint, seeded, and told apart by their fingerprints."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -92,7 +94,9 @@ def test_a_lone_judged_part_is_the_test_part(judged):
 
 
 def test_without_parts_the_official_rule_is_refused():
-    with pytest.raises(InputError, match="--split-rule shuffled or stratified or holdout or random"):
+    with pytest.raises(
+        InputError, match="--split-rule shuffled or stratified or holdout or random"
+    ):
         given_split(make_table(30), seed=0)
 
 
@@ -237,3 +241,43 @@ def test_a_holdout_has_no_test_part():
     assert_whole(splits, table)
     moved = Splits(splits.train, splits.test, splits.validation)
     assert splits.fingerprint(table) != moved.fingerprint(table)
+
+
+def test_a_random_split_has_the_papers_shares_and_trains_every_class():
+    table = uneven_table((700, 200, 60, *[1] * 40))
+    splits = split_table(table, "random", 3)
+    assert splits.sizes() == {"train": 800, "validation": 100, "test": 100}
+    assert_whole(splits, table)
+    assert min(per_class(table, splits.train)) == 1
+    assert per_class(table, splits.train)[3:] == [1] * 40
+    other = split_table(table, "random", 4)
+    assert not np.array_equal(splits.test, other.test)
+    assert np.array_equal(splits.test, split_table(table, "random", 3).test)
+    unknown = replace(table, labels=table.labels[:1])
+    assert set(split_table(unknown, "random", 0).train) <= set(range(700))
+
+
+def test_which_sample_of_a_class_always_trains_is_chance():
+    table = uneven_table((30, 2))
+    trained = [
+        np.isin([30, 31], split_table(table, "random", seed).train).tolist() for seed in range(60)
+    ]
+    assert {(True, False), (False, True)} <= set(map(tuple, trained))
+    assert [False, False] not in trained
+
+
+def test_a_random_split_cuts_no_group():
+    rng = np.random.default_rng(0)
+    groups = np.concatenate([rng.integers(0, 40, 100), rng.integers(30, 60, 50), range(60, 80)])
+    table = uneven_table(groups=[f"g{group}" for group in groups])
+    for seed in range(20):
+        splits = split_table(table, "random", seed)
+        assert_whole(splits, table)
+        found = [set(groups[splits[part]]) for part in SPLITS]
+        assert not found[0] & found[1] and not found[0] & found[2] and not found[1] & found[2]
+        assert min(per_class(table, splits.train)) >= 1
+
+
+def test_a_random_split_needs_classes_of_several_samples():
+    with pytest.raises(InputError, match="leaves none for the validation part"):
+        split_table(uneven_table([1] * 20), "random", 0)

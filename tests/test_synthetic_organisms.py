@@ -275,6 +275,7 @@ def test_table_has_the_promised_form(table):
     assert (table.frame["label"] == table.frame["species"]).all()
     assert (table.frame[list(organisms.RANKS)] != "").all(axis=None)
     assert ranks_above_label(table.frame) == organisms.RANKS[:-1]
+    assert table.ranks == organisms.RANKS
     shapes = {picture.shape for picture in table.modalities["image"]}
     assert shapes == {(pictures.SIZE, pictures.SIZE, 3)}
     assert "not photographs" in table.provenance
