@@ -97,6 +97,31 @@ def load(
     return grouped(table, decision.group and own_name(decision.group, decision))
 
 
+def only_jpeg(table: Table) -> Table:
+    """The observations whose pictures are JPEG files by their names (paper 001, section 4).
+
+    Pictures in memory, such as generated ones, have no names and all stay.
+
+    Raises:
+        InputError: fewer than two classes are left.
+    """
+    files = [column for column in table.modalities.values() if isinstance(column, PictureFiles)]
+    kept = np.ones(len(table), bool)
+    for column in files:
+        kept &= [path.lower().endswith((".jpg", ".jpeg")) for path in column.paths]
+    if kept.all():
+        return table
+    found = table.take(np.flatnonzero(kept))
+    labels = tuple(label for label, count in found.counts().items() if count)
+    if len(labels) < 2:
+        raise InputError(
+            f"{table.name}: JPEG files show {len(labels)} of {len(table.labels)} classes: save the "
+            "others as .jpg, or take other pictures too with --no-jpeg-only"
+        )
+    line = f"pictures that are no JPEG files: {int((~kept).sum()):,}"
+    return replace(found, labels=labels, left_out=(*table.left_out, line))
+
+
 @dataclass(frozen=True)
 class _Source:
     """A table and the folder that its pictures' paths are relative to.

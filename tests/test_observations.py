@@ -11,7 +11,7 @@ from datasets.base import content_digest
 from datasets.column_roles import Roles
 from datasets.errors import InputError
 from datasets.images import decode_image
-from datasets.observations import load
+from datasets.observations import load, only_jpeg
 from datasets.taxonomy_table import from_frame
 
 HEADER = "image,family,genus,species"
@@ -264,3 +264,19 @@ def test_places_that_cannot_be_read(tmp_path):
     write(tmp_path / "one", [f"images/{row}.png,{CORIS}" for row in range(3)])
     assert "holds one species only, 'Coris aygula'" in complaint(tmp_path / "one")
     assert len(load(tmp_path / "one", strict=False)) == 3
+
+
+def test_pictures_other_than_jpeg_can_be_left_out(tmp_path):
+    for number in range(4):
+        picture(tmp_path / f"images/{number}.{'JPG' if number else 'png'}", number)
+    rows = [
+        f"images/{row}.{'JPG' if row else 'png'},{of}"
+        for row, of in enumerate((GOBY, CORIS, LUNARE, CORIS))
+    ]
+    table = load(write(tmp_path, rows, pictures=()))
+    found = only_jpeg(table)
+    assert found.labels == ("Coris aygula", "Thalassoma lunare") and len(found) == 3
+    assert found.left_out == ("pictures that are no JPEG files: 1",)
+    assert only_jpeg(found) is found
+    with pytest.raises(InputError, match="JPEG files show 1 of 3 classes"):
+        only_jpeg(table.take(np.array([0, 1])))

@@ -61,6 +61,7 @@ class MultiViewOptions(BackboneOptions):
             "auxiliary": 0.4,
             "augmentation": "paper",
             "least_pictures": 5,
+            "jpeg_only": True,
         },
         "recommended": {
             "split_rule": "random",
@@ -78,6 +79,7 @@ class MultiViewOptions(BackboneOptions):
             "auxiliary": 0.0,
             "augmentation": "strong",
             "least_pictures": 1,
+            "jpeg_only": False,
         },
     }
 
@@ -131,6 +133,7 @@ class MultiViewOptions(BackboneOptions):
         choices=("paper", "strong", "none"),
     )
     least_pictures: int | None = option("species with fewer pictures are left out", minimum=1)
+    jpeg_only: bool | None = option("leave out pictures that are no JPEG files")
 
     def __post_init__(self):
         super().__post_init__()

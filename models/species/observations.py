@@ -12,10 +12,12 @@ from datasets.clownfish import without_copies
 from datasets.errors import InputError
 from datasets.folds import grouped
 from datasets.images import Fit
+from datasets.observations import only_jpeg
 
 
 def divide(table: Table, options) -> Division:
     """The species with enough pictures, without copies, in parts that keep look-alikes together."""
+    table = only_jpeg(table) if options.jpeg_only else table
     table = without_copies(grouped(table, options.group))
     table = without_rare(table, options.least_pictures)
     splits = split_table(table, options.split_rule, options.seed, options.tested_fold())
