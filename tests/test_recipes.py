@@ -9,27 +9,33 @@ import numpy as np
 import pytest
 
 import run
-from datasets.synthetic import faces, reef, snails
+from datasets.synthetic import faces, organisms, reef, snails
 from models import artefact, pretrained
 from models.backbones import Backbone, build_backbone
 from models.clownfish import findings, net96
+from models.species import multi_view_classifier
 from training.recipes import clownfish_tables, recipe_names
 from training.statistics import mean_over_runs
 
 TABLES = "clownfish_tables"
 SMALLER = {
     TABLES: ["--set", "TransferCNN.image-size=32"],
+    "species_table1": ["--set", "image-size=32"],
     "snails_figure4": ["--set", "image-size=32", "--set", "backbone=resnet18"],
 }
 
 
+CUT_AT = {"resnet18": ("conv",), "mobilenet_v2_035": ("block_1", "block_4", "block_13")}
+
+
 def small_backbone(name, weights, height, width):
-    """A convolution in the place of a random ResNet18; anything else as it is."""
-    if (name, weights) != ("resnet18", "none"):
+    """A few convolutions in the place of a random backbone; anything else as it is."""
+    if name not in CUT_AT or weights != "none":
         return build_backbone(name, weights, height, width)
-    pixels = keras.Input((height, width, 3))
-    feature_map = keras.layers.Conv2D(6, 5, 4, activation="relu")(pixels)
-    network = keras.Model(pixels, feature_map, name="resnet18")
+    pixels = seen = keras.Input((height, width, 3))
+    for layer in CUT_AT[name]:
+        seen = keras.layers.Conv2D(6, 5, 4, "same", activation="relu", name=layer)(seen)
+    network = keras.Model(pixels, seen, name=name.replace("_", ""))
     return Backbone(name, network, lambda image: image / 255, weights)
 
 
@@ -39,7 +45,12 @@ pytestmark = pytest.mark.usefixtures("small_nn1")
 @pytest.fixture(scope="module")
 def tiny():
     """Small stand-ins for the demonstration sets: module -> table."""
-    return {faces: faces.load(200), reef: reef.load(130), snails: snails.load(130)}
+    return {
+        faces: faces.load(200),
+        reef: reef.load(130),
+        snails: snails.load(130),
+        organisms: organisms.load(130),
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +69,8 @@ def reads(tiny, monkeypatch):
         monkeypatch.setattr(module, "load", reader(module, table))
     monkeypatch.setattr(net96, "CONVOLUTIONS", ((4, 5), (4, 3), (4, 3)))
     monkeypatch.setattr(net96, "DENSE", (12, 8))
-    monkeypatch.setattr(pretrained, "build_backbone", small_backbone)
+    for module in (pretrained, multi_view_classifier):
+        monkeypatch.setattr(module, "build_backbone", small_backbone)
     monkeypatch.setattr(artefact, "write_report", lambda *_: None)
     monkeypatch.setattr(artefact, "_write_savedmodel", lambda *_: None)
     return found
