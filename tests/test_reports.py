@@ -138,6 +138,30 @@ def test_history_without_validation_or_accuracy(tmp_path):
     picture_size(tmp_path / "loss.png")
 
 
+def test_epochs_are_counted_through_all_phases(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(drawing, "save", lambda figure, path: drawn.update({path.name: figure}))
+    as_kept = history().assign(epoch=[1, 2, 1, 2, 3, 4])  # each phase begins at 1
+    reports.plot_history(as_kept, tmp_path)
+    for line in drawn["loss.png"].axes[0].lines[:2]:
+        assert list(line.get_xdata()) == [1, 2, 3, 4, 5, 6]
+
+
+def test_sizes_of_very_many_classes_are_sorted(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(drawing, "save", lambda figure, path: drawn.append(figure))
+    sizes = np.random.default_rng(0).integers(1, 30, 480)
+    counts = {
+        "train": dict(zip(map(str, range(480)), sizes.tolist(), strict=True)),
+        "test": {"7": 40},
+    }
+    reports.plot_class_counts(counts, tmp_path / "counts.png")
+    axes = drawn[0].axes[0]
+    assert axes.get_xlabel() == "480 classes, the largest first"
+    sizes[7] += 40
+    assert axes.patches[1].get_data().values.tolist() == sorted(sizes.tolist(), reverse=True)
+
+
 def test_comparison_draws_the_colours_of_the_paper(tmp_path, monkeypatch):
     drawn = {}
     monkeypatch.setattr(drawing, "save", lambda figure, path: drawn.update({path: figure}))

@@ -17,7 +17,7 @@ def plot_history(history: pd.DataFrame, folder: Path) -> list[Path]:
     """Draw the learning curves of one run.
 
     Args:
-        history: one row per epoch with `epoch` (from 1) and `phase`, and any of `accuracy`, `loss`
+        history: one row per epoch, in order, with `phase`, and any of `accuracy`, `loss`
             (with `val_accuracy`, `val_loss` for the validation part), `learning_rate`, and learnt
             loss weights, whose names begin with `s_`.
         folder: where `accuracy.png`, `loss.png`, `learning_rate.png` and `loss_weights.png` go.
@@ -25,6 +25,7 @@ def plot_history(history: pd.DataFrame, folder: Path) -> list[Path]:
     Returns:
         The files written; a column that is missing or empty has none.
     """
+    history = _numbered(history)
     drawn = [column for column in CURVES if _has_values(history, column)]
     paths = [_plot_curve(history, column, Path(folder) / f"{column}.png") for column in drawn]
     learnt = [column for column in history if column.startswith(LOSS_WEIGHT)]
@@ -44,10 +45,15 @@ def plot_comparison(histories: dict[str, pd.DataFrame], column: str, path: Path)
     """
     figure, axes = _curve_axes(column)
     for index, (name, history) in enumerate(histories.items()):
-        _draw_curve(axes, history, column, name, index)
+        _draw_curve(axes, _numbered(history), column, name, index)
     axes.legend()
     axes.set_title(_column_name(column).capitalize(), loc="left")
     return drawing.save(figure, path)
+
+
+def _numbered(history: pd.DataFrame) -> pd.DataFrame:
+    """The history with `epoch` counted through all phases; in a run each phase begins at 1."""
+    return history.assign(epoch=range(1, len(history) + 1))
 
 
 def _plot_curve(history: pd.DataFrame, column: str, path: Path) -> Path:
