@@ -162,6 +162,23 @@ def test_evaluate_answers_as_deep_as_the_validation_part_allows(capsys, out, fol
     assert found["ranks"]["species"]["accuracy"] == pytest.approx(found["accuracy"])
 
 
+def test_evaluate_within_a_taxon_counts_other_pictures_as_wrong(capsys, out, folder, model):
+    words = ["--within", "Brelomora", "--target-accuracy", 0.9, "--split", "test"]
+    found = answer_of(capsys, out, "evaluate", *words)["specificity"]
+    taxonomy, table = model.taxonomy, drawn()
+    node = taxonomy.find("Brelomora")
+    model.split_table(table)
+    targets = table.targets[model.splits.test]
+    inside = np.isin(targets, taxonomy.leaves_below(node))
+    assert found["outside"] == np.count_nonzero(~inside) > 0
+    assert found["threshold"] == Validation.read(folder).threshold(0.9, within=[node]).value
+    best = best_taxa(model.judge(table.take(model.splits.test)), taxonomy, [node])
+    right = correctness(best, targets, taxonomy)
+    assert not right[~inside, node.depth :].any()
+    expected = figures(best, right, found["threshold"])
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("rule", ["hill-climbing", "conformal"])
 def test_evaluate_takes_every_rule(capsys, out, folder, rule):
     words = ["--target-accuracy", 0.7, "--rule", rule]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from datasets.base import Table
 from datasets.errors import InputError
 from datasets.taxonomy import Node, Taxonomy
@@ -56,7 +58,8 @@ def taxa_figures(folder: Path, table: Table, probabilities, depth: Depth | None)
 
     Returns:
         `ranks`, rank -> `accuracy` of its most probable taxon over all samples, `interval` and `n`;
-        and with a depth `specificity`, see `models.species.run_specificity.Answered.at`.
+        and with a depth `specificity`, see `models.species.run_specificity.Answered.at`; with start
+        nodes also `outside`, samples of other taxa, about which every answer is wrong.
     """
     taxonomy = depth.taxonomy if depth else read_taxonomy(folder)
     if taxonomy is None:
@@ -66,6 +69,9 @@ def taxa_figures(folder: Path, table: Table, probabilities, depth: Depth | None)
     if depth:
         answered = _answered(probabilities, taxonomy, truth, depth.within)
         found["specificity"] = answered.at(depth.value, taxonomy) | depth.to_json()
+    if depth and depth.within:
+        inside = [truth[:, node.depth] == node.index for node in depth.within]
+        found["specificity"]["outside"] = int((~np.any(inside, axis=0)).sum())
     return found
 
 

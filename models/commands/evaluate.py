@@ -96,6 +96,11 @@ def _own_split(model, part: str | None) -> tuple[dict, Table]:
     part = part or model.splits.parts()[-1]
     if part not in model.splits.parts():
         raise InputError(f"{model.folder} has no {part} part: it was split without one")
+    if part in model.learnt_parts()[1:]:
+        raise InputError(
+            f"{model.folder} learnt from its {part} part in the end (--refit): its figures there, "
+            "from before that, stand in metrics.json"
+        )
     return {"data": model.table.name, "split": part}, model.table.take(model.splits[part])
 
 
@@ -104,7 +109,8 @@ def _new_data(model, data_dir: Path) -> tuple[dict, Table]:
     name = options.data if options.data_dir else options.REAL_DATA
     table = model.read_table(name, str(data_dir), strict=False)
     split = read_json(model.folder, "split.json")
-    seen = table.frame["digest"].isin(split["train"]["digests"]).to_numpy()
+    learnt = [digest for part in model.learnt_parts() for digest in split[part]["digests"]]
+    seen = table.frame["digest"].isin(learnt).to_numpy()
     if seen.all():
         raise InputError(f"every sample in {data_dir} was trained on: nothing is left to judge")
     table = _renamed(table.take(np.flatnonzero(~seen)), model.labels)
@@ -149,13 +155,18 @@ def _print(answer: dict) -> None:
         print(f"  {rank:18} {share_with_interval(_bounded(found), 'accuracy')}")
     if "specificity" in answer:
         print(f"  {specificity_line(answer['specificity'], list(answer['ranks']))}")
+        if answer["specificity"].get("outside"):
+            print(
+                f"  {answer['specificity']['outside']} samples are of other taxa: counted as wrong"
+            )
     _print_classes(answer["per_class"])
     if "left_out" in answer:
         left, unreadable = answer["left_out"]["trained_on"], answer["left_out"]["unreadable"]
         print(f"  left out: {left} trained on, {len(unreadable)} unreadable")
         unknown = answer["unknown_labels"]
         for label in list(unknown)[:SHOWN]:
-            print(f"  counted as wrong: {unknown[label]} of the unknown class '{label}'")
+            which = f"the unknown class '{label}'" if label else "no named class"
+            print(f"  counted as wrong: {unknown[label]} of {which}")
         if len(unknown) > SHOWN:
             rest = sum(list(unknown.values())[SHOWN:])
             print(f"  counted as wrong: {rest} of {len(unknown) - SHOWN} more unknown classes")

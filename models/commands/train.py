@@ -13,9 +13,10 @@ from datasets.folds import fold_notes, group_notes
 from models import MODELS, model_class
 from models.artefact import check_place
 from models.commands.cross_validation import CrossValidation
-from models.commands.parser import Parser, print_json, share_with_interval
+from models.commands.parser import Parser, percent, print_json, share_with_interval
 from models.run_baselines import baseline_lines
 from models.runs import draft_run, drafts, has_draft, read_json
+from models.species.run_specificity import RULE, specificity_line
 from training.phases import set_trainable
 
 log = logging.getLogger("menagerie")
@@ -149,8 +150,20 @@ def _report(model, as_json: bool) -> None:
             f"  {part:10} accuracy {share_with_interval(metrics[part], 'accuracy')}"
             f"   n {metrics[part]['n']}"
         )
+    if "ranks" in metrics:
+        _print_depth(metrics)
     for name, drop in metrics.get("modality_drop", {}).items():
         print(f"  shuffling {name} among the test samples costs {100 * drop:.1f} points")
     for line in baseline_lines(metrics["baselines"]):
         print(f"  {line}")
     print(f"run:    {model.folder}\nreport: {model.folder / 'reports' / 'report.html'}")
+
+
+def _print_depth(metrics: dict) -> None:
+    """Accuracy by rank, and what a target accuracy costs in depth."""
+    part, rules = metrics["specificity"]["part"], metrics["specificity"]["rules"]
+    ranks = metrics["ranks"][part]
+    named = ", ".join(f"{rank} {percent(found['accuracy'])}" for rank, found in ranks.items())
+    print(f"  {part} by rank: {named}")
+    if rules[RULE]["threshold"] is not None:
+        print(f"  {specificity_line(rules[RULE], list(ranks))}")
