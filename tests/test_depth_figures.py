@@ -134,6 +134,16 @@ def test_matrices_are_drawn_of_ranks_that_can_be_read(run, tmp_path, figures_of)
     assert list(counts) == list(TAXONOMY.names[0])
 
 
+def test_the_finest_rank_that_can_be_read_is_chosen(run, monkeypatch):
+    answers = run.probabilities["test"], run.table.targets[run.splits["test"]]
+    assert depth_figures.readable_result(*answers, LABELS, None).labels == LABELS
+    for readable, taxa in ((60, 60), (59, 15), (14, 5), (4, 5)):
+        monkeypatch.setattr(depth_figures, "READABLE", readable)
+        found = depth_figures.readable_result(*answers, LABELS, TAXONOMY)
+        assert len(found.labels) == taxa
+        assert found.confusion.sum() == 80
+
+
 def test_the_figures_can_be_drawn(run, tmp_path):
     for _, path in depth_figures.draw_depth(run, tmp_path):
         assert path.stat().st_size > 5000

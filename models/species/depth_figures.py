@@ -93,9 +93,32 @@ def rank_results(probabilities, truth: np.ndarray, taxonomy: Taxonomy) -> dict[s
 
 
 def readable_ranks(taxonomy: Taxonomy) -> list[str]:
-    """Ranks of so many taxa that a matrix tells something and can be read, the finest first."""
-    sizes = dict(zip(taxonomy.ranks, map(len, taxonomy.names), strict=True))
-    return [rank for rank in reversed(taxonomy.ranks) if 2 <= sizes[rank] <= READABLE]
+    """Ranks of so many taxa that a matrix tells something and can be read, the finest first.
+
+    Where there is none, the coarsest rank that has several taxa.
+    """
+    several = [
+        (rank, len(names))
+        for rank, names in zip(taxonomy.ranks, taxonomy.names, strict=True)
+        if len(names) > 1
+    ]
+    readable = [rank for rank, taxa in reversed(several) if taxa <= READABLE]
+    return readable or [several[0][0]]
+
+
+def readable_result(probabilities, truth: np.ndarray, labels, taxonomy: Taxonomy | None) -> Result:
+    """The result of the finest rank whose matrix can be read; without a taxonomy, of the classes.
+
+    Args:
+        probabilities: (samples, classes).
+        truth: (samples,) true classes.
+        labels: names of the classes.
+        taxonomy: whose leaves they are; None where they are none.
+    """
+    rank = None if taxonomy is None else readable_ranks(taxonomy)[0]
+    if rank is None or rank == taxonomy.ranks[-1]:
+        return evaluate(probabilities, truth, labels)
+    return rank_results(probabilities, truth, taxonomy)[rank]
 
 
 def _draw_targets(found, folder: Path) -> Path:
