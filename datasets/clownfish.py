@@ -107,7 +107,8 @@ def without_copies(table: Table) -> Table:
     Groups that the table has already are joined with these.
 
     Of copies under one label the first stays. Copies under several labels all go, as nobody knows
-    which label is right, but where a class would lose all its pictures: it keeps them. Of more than `near_duplicates.MOST` pictures no look-alikes are sought.
+    which label is right, but where a class would lose all its pictures: it keeps them. Of more than
+    `near_duplicates.MOST` pictures no look-alikes are sought.
     """
     frame = table.frame
     labels = frame.groupby("digest")["label"].transform("nunique").to_numpy()
