@@ -72,6 +72,8 @@ class PictureAugmentation:
         import tensorflow as tf
 
         draws = iter(tf.unstack(tf.random.experimental.stateless_split(seed, 10)))
+        if self.fit.pad:
+            picture = _padded(picture, *self.fit.shape[:2])
         picture = _crop(picture, self.area, self.aspect, next(draws))
         picture = _coloured(tf.cast(picture, tf.float32), self.fit.channels)
         picture = tf.image.resize(picture, self.fit.shape[:2], antialias=True)
@@ -106,6 +108,20 @@ def _apart(seed, name: str):
     import tensorflow as tf
 
     return tf.random.fold_in(seed, tf.constant(zlib.crc32(name.encode()), tf.int64))
+
+
+def _padded(picture, height, width):
+    """What `datasets.images.padded` does, of one picture, on every backend of Keras."""
+    import tensorflow as tf
+
+    picture = tf.cast(picture, tf.float32)
+    tall, wide = tf.shape(picture)[0], tf.shape(picture)[1]
+    down = tf.maximum(0, -(-wide * height // width) - tall)
+    across = tf.maximum(0, -(-tall * width // height) - wide)
+    corners = tf.stack([picture[y, x] for y in (0, -1) for x in (0, -1)])
+    colour = tf.reduce_mean(tf.sort(corners, axis=0)[1:3], axis=0)
+    around = [[down // 2, down - down // 2], [across // 2, across - across // 2], [0, 0]]
+    return tf.pad(picture - colour, around) + colour
 
 
 def _crop(picture, area, aspect, seed):

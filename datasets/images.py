@@ -174,6 +174,52 @@ def central_square(image, share: float):
     return image[..., top : top + side, left : left + side, :]
 
 
+def background(image):
+    """The colour behind what a picture shows: the median of its four corners.
+
+    One of them may be covered.
+
+    Args:
+        image: float tensor (..., height, width, channels), whose extents may be unknown until run
+            time.
+
+    Returns:
+        (..., 1, 1, channels).
+    """
+    from keras import ops
+
+    tall, wide = ops.shape(image)[-3:-1]
+    corners = [image[..., y : y + 1, x : x + 1, :] for y in (0, tall - 1) for x in (0, wide - 1)]
+    middle = ops.sort(ops.stack(corners), axis=0)[1:3]
+    return (middle[0] + middle[1]) / 2
+
+
+def padded(image, height: int, width: int):
+    """A picture that is widened to the proportions of height to width, itself in the middle.
+
+    What is added has the colour of the background.
+
+    Args:
+        image: float tensor (..., height, width, channels), whose extents may be unknown until run
+            time.
+        height, width: of the proportions wanted.
+    """
+    from keras import ops
+
+    tall, wide = ops.shape(image)[-3:-1]
+    down, across = -(-wide * height // width) - tall, -(-tall * width // height) - wide
+    if isinstance(tall, int) and isinstance(wide, int):
+        down, across = max(0, down), max(0, across)
+        if down == across == 0:
+            return image
+    else:
+        down, across = ops.maximum(0, down), ops.maximum(0, across)
+    colour = background(image)
+    around = [[0, 0]] * (len(image.shape) - 3)
+    around += [[down // 2, down - down // 2], [across // 2, across - across // 2], [0, 0]]
+    return ops.pad(image - colour, around) + colour
+
+
 @dataclass(frozen=True)
 class Fit:
     """How a picture of any size and colour becomes what a network sees.
@@ -183,12 +229,14 @@ class Fit:
         channels: 1 (made grey) or 3.
         crop: share of the shorter side that a central square keeps; None takes the whole picture,
             whose proportions then change.
+        pad: widen the surroundings of the picture instead, so that its proportions stay.
     """
 
     height: int
     width: int
     channels: int = 1
     crop: float | None = None
+    pad: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -199,6 +247,8 @@ class Fit:
         image = to_grey(image) if self.channels == 1 else to_rgb(image)
         if self.crop is not None:
             image = central_square(image, self.crop)
+        if self.pad:
+            image = padded(image, self.height, self.width)
         return resize(image, self.height, self.width)
 
     def raw(self) -> Fit:
@@ -209,7 +259,7 @@ class Fit:
         if self.crop is None:
             return self
         height, width = (round(side / self.crop) for side in (self.height, self.width))
-        return Fit(height, width, self.channels, 1.0)
+        return Fit(height, width, self.channels, 1.0, self.pad)
 
 
 def fit_images(images, fit: Fit) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from datasets.picture_files import FittedFiles, PictureFiles
 from datasets.pictures import Pictures
 
-_BATCH_BYTES = 32 * 2**20  # of the pictures in one batch that is read from disk to be judged
+_BATCH_BYTES = 32 * 2**20  # of the inputs in one batch that is judged
 
 
 def training_pipeline(
@@ -79,13 +79,14 @@ def judging_pipeline(arrays, targets=None, batch_size=256):
     Args:
         arrays: input name -> array or FittedFiles with the samples along the first axis.
         targets: (samples,) class indices; None for inputs alone.
-        batch_size: samples per batch, fewer where they are large pictures on disk.
+        batch_size: samples per batch, fewer where they are large pictures.
     """
     import tensorflow as tf
 
     lazy = [array for array in arrays.values() if isinstance(array, FittedFiles)]
+    batch_size = min(batch_size, *map(_fitting, arrays.values()))
     if lazy:
-        return _read_in_order(arrays, targets, min(batch_size, *map(_fitting, lazy)))
+        return _read_in_order(arrays, targets, batch_size)
     tensors = {name: _on_host(array) for name, array in arrays.items()}
     tensors = tensors if targets is None else (tensors, _on_host(targets))
     return tf.data.Dataset.from_tensor_slices(tensors).batch(batch_size).prefetch(tf.data.AUTOTUNE)
@@ -128,9 +129,10 @@ def _by_rows(samples, batch_size, make):
     )
 
 
-def _fitting(files: FittedFiles) -> int:
-    """How many fitted pictures make up a batch of bounded size."""
-    return max(1, _BATCH_BYTES // (4 * int(np.prod(files.fit.shape))))
+def _fitting(samples) -> int:
+    """How many samples of an input make up a batch of bounded size."""
+    shape = samples.fit.shape if isinstance(samples, FittedFiles) else samples.shape[1:]
+    return max(1, _BATCH_BYTES // (4 * int(np.prod(shape))))
 
 
 def _gather(columns, rows, numbers, augment, seed, offset):

@@ -59,6 +59,7 @@ class ImageInput(Fit):
     def describe(self) -> str:
         colour = "made grey" if self.channels == 1 else "in colour"
         cut = "" if self.crop is None else f"its central square ({self.crop:.3g} of a side) "
+        cut += "padded to its proportions and " if self.pad else ""
         return (
             "uint8, (batch, height, width, 1 or 3), 0 to 255, any size; "
             f"{colour} and {cut}resized to {self.height}x{self.width} in the graph"

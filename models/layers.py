@@ -19,9 +19,9 @@ class FitImage(keras.layers.Layer):
     `datasets.images.Fit`.
     """
 
-    def __init__(self, height: int, width: int, channels: int = 1, crop=None, **keywords):
+    def __init__(self, height: int, width: int, channels=1, crop=None, pad=False, **keywords):
         super().__init__(**keywords)
-        self.how = Fit(height, width, channels, crop)
+        self.how = Fit(height, width, channels, crop, pad)
 
     def call(self, images):
         return self.how(ops.cast(images, self.compute_dtype))
@@ -31,6 +31,18 @@ class FitImage(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), **asdict(self.how)}
+
+
+@keras.saving.register_keras_serializable("menagerie")
+class GlobalDeviationPooling(keras.layers.Layer):
+    """Deviation of every channel: (batch, height, width, channels) -> (batch, channels)."""
+
+    def call(self, feature_map):
+        # The root has no slope at 0, where a channel is the same everywhere.
+        return ops.sqrt(ops.var(feature_map, axis=(1, 2)) + keras.config.epsilon())
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1])
 
 
 @keras.saving.register_keras_serializable("menagerie")

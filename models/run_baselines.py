@@ -104,7 +104,7 @@ def _seen(model, records, rows, pipelines) -> View:
 
 
 def _pixels(record):
-    small = Fit(PIXELS, PIXELS, 1, record.crop)
+    small = Fit(PIXELS, PIXELS, 1, record.crop, record.pad)
 
     def look(pictures):
         on_disk = isinstance(pictures, PictureFiles)

@@ -16,6 +16,7 @@ from datasets.images import (
     central_square,
     decode_image,
     fit_images,
+    padded,
     resize,
     shrink,
     to_grey,
@@ -211,7 +212,39 @@ def test_a_crop_of_the_exact_size_is_a_slice():
     assert np.array_equal(found[0], picture[8:56, 16:64])
 
 
-FITS = [Fit(48, 48), Fit(32, 40, 3), Fit(32, 32, 3, 0.875), Fit(40, 40, 1, 0.7)]
+@pytest.mark.parametrize(
+    ("shape", "rows", "columns"),
+    [
+        ((10, 40), slice(15, 25), slice(0, 40)),
+        ((40, 11), slice(0, 40), slice(14, 25)),
+        ((40, 40), slice(0, 40), slice(0, 40)),
+    ],
+)
+def test_a_padded_picture_lies_in_the_middle_of_its_background(shape, rows, columns):
+    picture = RNG.integers(0, 256, (*shape, 3), np.uint8)
+    picture[[0, 0, -1], [0, -1, 0]] = (10, 20, 30)  # one of the corners is covered
+    found = fit_images([picture], Fit(40, 40, 3, pad=True))[0]
+    assert np.array_equal(found[rows, columns], picture)
+    outside = np.ones((40, 40), bool)
+    outside[rows, columns] = False
+    assert (found[outside] == (10, 20, 30)).all()
+
+
+def test_a_padded_picture_has_the_proportions_of_what_is_wanted():
+    picture = RNG.integers(0, 256, (30, 10, 1), np.uint8)
+    found = np.asarray(padded(picture.astype(np.float32), 20, 40))
+    assert found.shape == (30, 60, 1)
+    assert np.array_equal(found[:, 25:35], picture)
+
+
+FITS = [
+    Fit(48, 48),
+    Fit(32, 40, 3),
+    Fit(32, 32, 3, 0.875),
+    Fit(40, 40, 1, 0.7),
+    Fit(48, 48, 1, pad=True),
+    Fit(32, 40, 3, pad=True),
+]
 SHAPES = [(48, 48, 1), (48, 48, 3), (30, 61, 1), (100, 70, 3), (33, 45, 3), (8, 200, 3)]
 
 
@@ -244,7 +277,9 @@ def test_the_graph_cuts_the_same_square_as_the_pipeline():
             assert np.array_equal(graph(picture, share), expected), (share, side)
 
 
-@pytest.mark.parametrize("fit", [Fit(32, 32, 3), Fit(48, 48), Fit(56, 56, 3, 0.875)])
+@pytest.mark.parametrize(
+    "fit", [Fit(32, 32, 3), Fit(48, 48), Fit(56, 56, 3, 0.875), Fit(48, 48, 3, pad=True)]
+)
 def test_a_raw_picture_is_fitted_to_what_the_original_is_fitted_to(fit):
     y, x = np.mgrid[:128, :160] / 16
     smooth = (127 + 60 * np.sin(x) + 60 * np.cos(y))[..., None].astype(np.uint8)

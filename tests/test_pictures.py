@@ -145,6 +145,14 @@ def test_without_any_change_a_picture_is_resized_only():
     np.testing.assert_allclose(found[0], np.asarray(fit(image)), atol=1e-3)
 
 
+@pytest.mark.parametrize("shape", [(60, 20, 3), (20, 61, 1), (30, 30, 3)])
+def test_a_padded_picture_is_the_same_in_training_as_in_the_graph(shape):
+    fit = Fit(24, 24, 3, pad=True)
+    image = RNG.integers(0, 256, shape, np.uint8)
+    found = drawn(PictureAugmentation(fit), image, 1)[0]
+    np.testing.assert_allclose(found, np.asarray(fit(image)), atol=1e-3)
+
+
 def test_half_of_the_pictures_are_mirrored():
     image = RNG.integers(0, 256, (8, 8, 3), np.uint8)
     found = drawn(PictureAugmentation(Fit(8, 8, 3), flip=True), image, 400)
