@@ -31,6 +31,7 @@ from training.calibration import Calibration
 from training.callbacks import HISTORY, STATE
 from training.evaluation import Result
 
+REFIT = "refit"  # where a second training lies in a draft
 EXAMPLES = 256
 SHOWN_CLASSES = 100  # names in the card; of more it gives the number
 LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn")
@@ -154,6 +155,7 @@ def write_run(draft: Path, run: Run) -> Path:
     # Last, so that an interruption up to here loses no training.
     for old in (*draft.glob("*.weights.h5"), draft / STATE):
         old.unlink(missing_ok=True)
+    shutil.rmtree(draft / REFIT, ignore_errors=True)
     folder = draft.parent / draft_run(draft)
     os.rename(draft, folder)
     return folder
@@ -223,7 +225,8 @@ def _split_record(run: Run) -> dict:
         }
         for part in run.splits.parts()
     }
-    return {"fingerprint": run.splits.fingerprint(run.table), **parts}
+    learnt = ["train", "validation"] if run.options.get("refit") else ["train"]
+    return {"fingerprint": run.splits.fingerprint(run.table), "trained_on": learnt, **parts}
 
 
 def _metrics(run: Run) -> dict:

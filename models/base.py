@@ -27,9 +27,13 @@ from datasets.errors import InputError
 from datasets.folds import grouped
 from models import artefact
 from models.options import Options
+from models.refit import NOTE as REFIT_NOTE
+from models.refit import check_refit, untrained_twin
 from models.run_baselines import baseline_views, compare_run
 from models.run_report import draw_confusions
 from models.runs import read_json
+from models.species.depth_figures import readable_result
+from models.steps import SetBy
 from training import reports
 from training.calibration import Calibration, calibrate
 from training.epochs import compute, compute_in_pieces
@@ -40,33 +44,6 @@ PIPELINES = Pipelines(
     pipelines.training_pipeline, pipelines.judging_pipeline, pipelines.view_pipeline
 )
 OUTPUTS = ("features", "embedding", "probabilities")
-
-
-class StepOrderError(RuntimeError):
-    """A step was called before the one that it builds on."""
-
-
-class _SetBy:
-    """An attribute that one of the steps sets; read before that, it names the missing step."""
-
-    def __init__(self, step: str):
-        self._step = step
-
-    def __set_name__(self, owner, name):
-        self._name = name
-
-    def __get__(self, model, owner=None):
-        if model is None:
-            return self
-        if self._name not in vars(model):
-            raise StepOrderError(
-                f"{owner.__name__} has no {self._name.strip('_')} yet: {self._step} has not been "
-                "called; the order is loadData, createArchitecture, prepareModel, train, save"
-            )
-        return vars(model)[self._name]
-
-    def __set__(self, model, value):
-        vars(model)[self._name] = value
 
 
 def split_as_told(table: Table, options: Options) -> Division:
@@ -102,13 +79,13 @@ class NNModel(abc.ABC):
     backbone = None  # models.backbones.Backbone, where the network begins with one
     taxonomy = None  # datasets.taxonomy.Taxonomy, where the classes are the leaves of one
 
-    table: Table = _SetBy("loadData()")
-    splits: Splits = _SetBy("loadData()")
-    labels: tuple[str, ...] = _SetBy("loadData() or loadModel()")
-    model: keras.Model = _SetBy("createArchitecture() or loadModel()")
-    phases: tuple[Phase, ...] = _SetBy("prepareModel()")
-    folder: Path = _SetBy("save() or loadModel()")
-    _draft: Path = _SetBy("train()")
+    table: Table = SetBy("loadData()")
+    splits: Splits = SetBy("loadData()")
+    labels: tuple[str, ...] = SetBy("loadData() or loadModel()")
+    model: keras.Model = SetBy("createArchitecture() or loadModel()")
+    phases: tuple[Phase, ...] = SetBy("prepareModel()")
+    folder: Path = SetBy("save() or loadModel()")
+    _draft: Path = SetBy("train()")
 
     def __init__(self, options: Options | None = None, out="saved_models", run: str | None = None):
         self.options = options or self.Options()
@@ -188,29 +165,40 @@ class NNModel(abc.ABC):
             InputError: the run exists already, or a draft of it does and `resume` is off.
             ArithmeticError: the loss became NaN or infinite.
         """
-        rows = self.splits.train
-        train = self._stored(self.table.take(rows)), self.table.targets[rows]
-        validation = self._arrays("validation")
-        network, phases = self.model, self.phases
+        _ = self.model, self.phases
+        if self.options.refit:
+            check_refit(self)
         self._draft = artefact.open_draft(
             self.out, self.name(), self.run, self.options.to_json(), resume
         )
         self._views = baseline_views(self, PIPELINES)  # before the backbone is fine-tuned
         try:
-            train_phases(
-                network,
-                phases,
-                train,
-                validation,
-                PIPELINES,
-                self._fit,
-                seed=self.options.seed,
-                folder=self._draft,
-                title=self.name(),
-            )
+            self._train(self._draft, self.name())
+            self._unseen = self.outputs(self.table.take(self.splits.validation))
+            if self.options.refit:
+                twin = untrained_twin(self)
+                twin._train(self._draft / artefact.REFIT, f"{self.name()} again,")
+                self.model = twin.model
+                self.notes.append(REFIT_NOTE)
         except ArithmeticError:
             artefact.drop_draft(self._draft)
             raise
+
+    def _train(self, folder: Path, title: str) -> None:
+        """Train all phases on the training part; what is needed to go on is kept in `folder`."""
+        folder.mkdir(exist_ok=True)
+        network, rows = self.model, self.splits.train
+        train_phases(
+            network,
+            self.phases,
+            (self._stored(self.table.take(rows)), self.table.targets[rows]),
+            self._arrays("validation"),
+            PIPELINES,
+            self._fit,
+            seed=self.options.seed,
+            folder=folder,
+            title=title,
+        )
         # Outputs that only the training needed, such as those of coarser ranks, stay behind.
         kept = {name: network.output[name] for name in OUTPUTS}
         self.model = keras.Model(network.input, kept, name=network.name)
@@ -227,7 +215,10 @@ class NNModel(abc.ABC):
         """
         draft = self._draft
         outputs = {
-            part: self.outputs(self.table.take(self.splits[part])) for part in self.splits.parts()
+            part: self._unseen
+            if part == "validation"
+            else self.outputs(self.table.take(self.splits[part]))
+            for part in self.splits.parts()
         }
         answers = {
             part: (found["probabilities"], self.table.targets[self.splits[part]])
@@ -257,7 +248,7 @@ class NNModel(abc.ABC):
             started=self._started,
         )
         self.folder = artefact.write_run(draft, run)
-        del vars(self)["_draft"]
+        del vars(self)["_draft"], vars(self)["_unseen"]
         return self.folder
 
     @classmethod
@@ -280,13 +271,22 @@ class NNModel(abc.ABC):
 
     @final
     def evaluateOnValid(self) -> Result:
-        """Judge the network on the validation part."""
+        """Judge the network on the validation part.
+
+        Raises:
+            InputError: it was trained on that part in the end.
+        """
         return self._judge("validation")
 
     @final
     def evaluateOnTest(self) -> Result:
         """Judge the network on the test part."""
         return self._judge("test")
+
+    @final
+    def learnt_parts(self) -> tuple[str, ...]:
+        """Parts of the split that the network which is kept was trained on."""
+        return ("train", "validation") if self.options.refit else ("train",)
 
     @final
     def judge(self, table: Table) -> np.ndarray:
@@ -342,8 +342,14 @@ class NNModel(abc.ABC):
 
     @final
     def generateConfusionMatrices(self, folder) -> list[Path]:
-        """Draw absolute, percent and row-normalised matrices of all parts."""
-        results = {part: self._judge(part) for part in self.splits.parts()}
+        """Draw absolute, percent and row-normalised matrices of all parts.
+
+        Of very many classes with a taxonomy, those of the finest rank that can be read.
+        """
+        parts = [part for part in self.splits.parts() if part not in self.learnt_parts()[1:]]
+        results = {
+            part: readable_result(*self._answer(part), self.labels, self.taxonomy) for part in parts
+        }
         drawn = draw_confusions(results, Path(folder), self.name())
         return [path for kinds in drawn.values() for path in kinds.values()]
 
@@ -362,6 +368,11 @@ class NNModel(abc.ABC):
         return self.judge(table), table.targets
 
     def _judge(self, part: str) -> Result:
+        if part in self.learnt_parts()[1:]:
+            raise InputError(
+                f"the {part} part was trained on in the end (--refit): what the network did before "
+                "that stands in metrics.json"
+            )
         return evaluate(*self._answer(part), self.labels)
 
     def _modality_drops(self) -> dict[str, float]:

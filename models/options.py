@@ -41,6 +41,7 @@ class Options:
     DEMONSTRATION: ClassVar[str] = ""  # the synthetic set that stands in without --data-dir
     SYNTHETIC_DEFAULTS: ClassVar[dict] = {}  # what else is preset on a synthetic set
     SYNTHETIC_RECOMMENDED: ClassVar[dict] = {}  # and there by `recommended` alone
+    refit: ClassVar[bool] = False  # an option of some models: see `models.refit`
     REAL_DEFAULTS: ClassVar[dict] = {}  # what else is preset on the user's data
 
     data: str | None = option(

@@ -9,9 +9,12 @@ from keras import layers
 
 from datasets.errors import InputError
 from models.backbones import Backbone, build_backbone, layers_of, unfreezable
+from models.layers import GlobalDeviationPooling
 from models.options import ScheduleOptions, option
 from training.phases import Phase
 from training.schedules import schedule
+
+PASSED_OVER = (layers.InputLayer, layers.ZeroPadding2D)
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class BackboneOptions(ScheduleOptions):
     )
     image_size: int | None = option("side of the picture in pixels", minimum=32, maximum=1024)
     pooling: str | None = option(
-        "of the feature map: its average, or average and maximum side by side",
-        choices=("average", "average+maximum"),
+        "of a feature map: its average, or beside it its maximum or its deviation",
+        choices=("average", "average+maximum", "average+deviation"),
     )
     dropout: float | None = option("share of features left out", minimum=0.0, maximum=0.9)
 
@@ -51,6 +54,20 @@ class FrozenBackboneOptions(BackboneOptions):
     )
     fine_tune_epochs: int | None = option("epochs of the second phase", minimum=0)
     fine_tune_rate: float | None = option("learning rate of the second phase", 3e-4, above=0.0)
+
+    refit: bool | None = option(
+        "train once more from the beginning on the training and the validation part together, and "
+        "keep that network; what the validation part is for (confidence, 'other') it has done by "
+        "then, with the first one"
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.refit and self.patience:
+            raise InputError(
+                "--refit leaves no validation part that could tell when to stop: leave --patience "
+                "out, or say --no-refit"
+            )
 
     @property
     def trains_whole(self) -> bool:
@@ -89,13 +106,52 @@ def find_backbone(options: FrozenBackboneOptions) -> tuple[Backbone, str]:
     return backbone, f"Backbone {backbone.name}, weights {backbone.weights}, {kept}."
 
 
-def pool(feature_map, pooling: str):
-    """(batch, height, width, channels) -> (batch, channels), or twice as wide with maxima."""
-    average = layers.GlobalAveragePooling2D(name="average")(feature_map)
+def pool(feature_map, pooling: str, prefix: str = ""):
+    """(batch, height, width, channels) -> (batch, channels), or twice as wide.
+
+    Args:
+        feature_map: a tensor.
+        pooling: one of the choices of the option.
+        prefix: of the layers' names, where several maps are pooled.
+    """
+    average = layers.GlobalAveragePooling2D(name=f"{prefix}average")(feature_map)
     if pooling == "average":
         return average
-    maximum = layers.GlobalMaxPooling2D(name="maximum")(feature_map)
-    return layers.Concatenate(name="pooled")([average, maximum])
+    if pooling == "average+maximum":
+        other = layers.GlobalMaxPooling2D(name=f"{prefix}maximum")(feature_map)
+    else:
+        other = GlobalDeviationPooling(name=f"{prefix}deviation")(feature_map)
+    return layers.Concatenate(name=f"{prefix}pooled")([average, other])
+
+
+def middle_maps(network: keras.Model, count: int = 3) -> keras.Model:
+    """A backbone up to the last feature map of each of the sizes before its last one.
+
+    These show shapes and textures rather than the things that it was trained to name.
+
+    Args:
+        network: preprocessed pixels -> feature map.
+        count: how many sizes, the smallest of them.
+
+    Returns:
+        A model of the same name and layers, pixels -> list of feature maps, large ones first.
+
+    Raises:
+        InputError: the network has no maps of so many sizes.
+    """
+    last = network.output.shape[1]
+    found = {}
+    for layer in network.layers:
+        shape = getattr(layer.output, "shape", ())
+        # Padding makes a size of its own, which no convolution has seen.
+        if len(shape) == 4 and shape[1] > last and not isinstance(layer, PASSED_OVER):
+            found[shape[1]] = layer.output
+    if len(found) < count:
+        raise InputError(
+            f"--features middle: {network.name} has maps of {len(found)} sizes above its last one, "
+            f"and {count} are needed: take --features last, or a larger --image-size"
+        )
+    return keras.Model(network.input, list(found.values())[-count:], name=network.name)
 
 
 def backbone_phases(options, backbone, head: tuple[str, ...], optimizer, shared, objective=None):

@@ -21,9 +21,10 @@ from datasets.errors import InputError
 from models import MODELS, model_class
 from models.artefact import read_history, verify_run
 from models.backbones import build_backbone
-from models.base import NNModel, StepOrderError
+from models.base import NNModel
 from models.commands.parser import Parser
 from models.runs import read_json
+from models.steps import StepOrderError
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = {"reef": 60, "snails": 160}  # of large pictures; of others 240

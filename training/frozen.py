@@ -8,9 +8,11 @@ training the head trains the network.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ def split_at_frozen(network: keras.Model) -> FrozenSplit | None:
 
     A layer belongs to that part if nothing before it trains, none of its own weights train, and it
     gives the same output in training as in inference: a frozen batch normalisation does, an active
-    dropout does not, unless the layer was called with `training=False`.
+    dropout does not, unless the layer was called with `training=False`. A layer with `learn_from`
+    does not either: a phase lets it learn from what is stored.
 
     Returns:
         The two parts, or None if no weight is frozen or nothing is left to train.
@@ -93,7 +96,7 @@ def _is_input(tensor) -> bool:
 def _is_constant(operation, node) -> bool:
     if not isinstance(operation, keras.layers.Layer):
         return True  # a plain function of keras.ops has neither weights nor chance
-    if operation.trainable_weights:
+    if operation.trainable_weights or hasattr(operation, "learn_from"):
         return False
     if node.arguments.kwargs.get("training") is False:
         return True  # it was wired to behave as in inference
@@ -127,6 +130,22 @@ def _head(stored: dict, network: keras.Model) -> keras.Model:
         return known[id(value)]
 
     return keras.Model(fresh, keras.tree.map_structure(again, network.output), name="head")
+
+
+def learn_from(part: keras.Model, compute: Callable, targets) -> None:
+    """Let layers with a method `learn_from` learn from what comes in, in the network's order.
+
+    Args:
+        part: what trains.
+        compute: model of a dictionary -> its outputs for the training part.
+        targets: (samples,) class indices; the outputs can be as many views of each sample.
+    """
+    for depth in sorted(part._nodes_by_depth, reverse=True):
+        for node in part._nodes_by_depth[depth]:
+            if hasattr(node.operation, "learn_from"):
+                before = keras.Model(part.input, {"features": node.input_tensors[0]})
+                features = compute(before)["features"]
+                node.operation.learn_from(features, np.tile(targets, len(features) // len(targets)))
 
 
 def _flat(structure):

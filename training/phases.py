@@ -20,7 +20,7 @@ from training.callbacks import (
     read_state,
 )
 from training.epochs import Samples, compute, compute_in_pieces, fit_epochs, steps_of
-from training.frozen import split_at_frozen
+from training.frozen import learn_from, split_at_frozen
 from training.objectives import ObjectiveModel
 from training.sampling import Balanced, HalfPasses, MinedTriplets
 
@@ -149,6 +149,8 @@ def _train_phase(
         part, augment = split.head, None
     elif phase.views:
         raise ValueError(f"phase {phase.name}: stored views need a frozen part before what trains")
+    if index == 0 and not state:
+        learn_from(part, _for_all(arrays, augment, pipelines, fit), targets)
     trained = _trained(part, phase)
     first = state["epoch"] if state else 0
     weights = phase.sample_weight
@@ -181,6 +183,13 @@ def _train_phase(
         fit_epochs(trained, phase, samples, validation, pipelines, seed, first, callbacks)
     finally:
         progress.close()
+
+
+def _for_all(arrays, augment, pipelines, fit) -> Callable:
+    """A model of a dictionary -> its outputs for all samples, without what chance does to them."""
+    if augment is None:
+        return lambda model: compute(model, arrays, pipelines)
+    return lambda model: compute_in_pieces(model, arrays, fit, pipelines, model.output)
 
 
 def _needs(phase: Phase) -> tuple[str, ...]:

@@ -13,12 +13,20 @@ from datasets.base import Table
 from datasets.errors import InputError
 from models.backbones import Backbone
 from models.base import NNModel
+from models.fixed_views import ByPicture, FixedViews, OneOfViews
 from models.inputs import ImageInput, MeasurementInput, read_inputs
 from models.layers import EncodeMeasurements
 from models.options import option
 from models.pixels import pixel_statistics, standard_pixels
-from models.pretrained import FrozenBackboneOptions, backbone_phases, find_backbone, pool
+from models.pretrained import (
+    FrozenBackboneOptions,
+    backbone_phases,
+    find_backbone,
+    middle_maps,
+    pool,
+)
 from models.snails.specimens import augmentation, class_margins, load_specimens
+from models.whitening import Whiten
 from training.losses import SmoothedCrossEntropy
 from training.objectives import TripletObjective
 from training.sampling import Balanced, MinedTriplets
@@ -56,8 +64,12 @@ class TripletClassifierOptions(FrozenBackboneOptions):
             "augmentation": "paper",
             "backbone": "mobilenet_v3_small",
             "image_size": 224,
+            "keep_proportions": False,
             "normalise": "complete",
+            "features": "last",
             "pooling": "average",
+            "fixed_views": False,
+            "whiten": False,
             "dropout": 0.0,
             "unfreeze": "all",
             "fine_tune_epochs": 0,
@@ -68,6 +80,7 @@ class TripletClassifierOptions(FrozenBackboneOptions):
             "label_smoothing": 0.0,
             "width": 32,
             "balance": True,
+            "refit": False,
         },
         "recommended": {
             "split_rule": "stratified",
@@ -75,12 +88,10 @@ class TripletClassifierOptions(FrozenBackboneOptions):
             "batch_size": 32,
             "learning_rate": 5e-3,
             "schedule": "cosine",
-            "augmentation": "strong",
             "stored_views": 4,
             "backbone": "mobilenet_v2_035",
-            "image_size": 224,
+            "keep_proportions": True,
             "normalise": "backbone",
-            "pooling": "average+maximum",
             "dropout": 0.5,
             "unfreeze": "none",
             "fine_tune_epochs": 0,
@@ -93,6 +104,24 @@ class TripletClassifierOptions(FrozenBackboneOptions):
             "balance": True,
         },
     }
+    RECOMMENDED_FROZEN = {
+        "augmentation": "none",
+        "image_size": 320,
+        "features": "middle",
+        "pooling": "average+deviation",
+        "fixed_views": True,
+        "whiten": True,
+        "refit": True,
+    }
+    RECOMMENDED_WHOLE = {  # where all of the backbone trains
+        "augmentation": "strong",
+        "image_size": 224,
+        "features": "last",
+        "pooling": "average+maximum",
+        "fixed_views": False,
+        "whiten": False,
+        "refit": True,
+    }
 
     label: str | None = option("column of the table that is learnt; its finest rank by default")
     measurements: str | None = option(
@@ -104,6 +133,22 @@ class TripletClassifierOptions(FrozenBackboneOptions):
         "pixels: backbone, as it was trained; train, by the training pixels; complete, by the "
         "pixels of all parts, as in the paper",
         choices=("backbone", "train", "complete"),
+    )
+    keep_proportions: bool | None = option(
+        "pad a picture to a square, in the colour of its corners; otherwise it is stretched to one"
+    )
+    features: str | None = option(
+        "feature maps of the backbone that are pooled: last, its last one; middle, the last of "
+        "each of the three sizes before that, side by side: shapes and textures",
+        choices=("last", "middle"),
+    )
+    fixed_views: bool | None = option(
+        "see every picture as it is, turned by 10 degrees to either side, and smaller: an epoch "
+        "learns from one of these, an answer comes from all"
+    )
+    whiten: bool | None = option(
+        "features of the frozen backbone by their spread within classes, as a linear discriminant "
+        "analysis takes them"
     )
     augmentation: str | None = option(
         "paper: quarter turns and noise; strong: cut, turned a little and lit differently; turned: "
@@ -146,6 +191,11 @@ class TripletClassifierOptions(FrozenBackboneOptions):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.whiten and self.trains_whole:
+            raise InputError(
+                "--whiten learns from a frozen backbone, and here all of it trains: leave it out, "
+                "or give --weights and no --unfreeze all"
+            )
         if self.flip and self.chiral:
             raise InputError(
                 "--flip: a mirrored dextral shell is a sinistral one, and such snails exist, so "
@@ -154,6 +204,11 @@ class TripletClassifierOptions(FrozenBackboneOptions):
             )
         if self.distances and self.triplet != "dynamic":
             raise InputError("--distances serves the dynamic margin: add --triplet dynamic")
+
+    def _choose_preset(self):
+        super()._choose_preset()
+        if self.preset == "recommended":
+            self._fill_in(self.RECOMMENDED_WHOLE if self.trains_whole else self.RECOMMENDED_FROZEN)
 
 
 class TripletClassifier(NNModel):
@@ -172,7 +227,7 @@ class TripletClassifier(NNModel):
         if self.is_loaded:
             return read_inputs(self.folder)
         side = self.options.image_size
-        picture = ImageInput(side, side, 3)
+        picture = ImageInput(side, side, 3, pad=bool(self.options.keep_proportions))
         return (picture, MeasurementInput(self.table.columns)) if self._measured else (picture,)
 
     @property
@@ -187,18 +242,24 @@ class TripletClassifier(NNModel):
         self.notes.append(line)
         return backbone
 
+    @cached_property
+    def maps(self) -> keras.Model:
+        """The backbone, as far as its feature maps are wanted."""
+        network = self.backbone.network
+        return network if self.options.features == "last" else middle_maps(network)
+
     def read_table(self, name: str, data_dir, strict: bool = True) -> Table:
         columns = self.inputs[-1].columns if self.is_loaded and self._measured else None
         return load_specimens(self.options, name, data_dir, strict, columns)
 
     def loadData(self):
         if not self.is_loaded:
-            _ = self.backbone
+            _ = self.maps
         self.split_table(self.read_table(self.options.data, self.options.data_dir))
 
     def createArchitecture(self):
         options, classes = self.options, len(self.table.labels)
-        backbone = self.backbone.network
+        backbone = self.maps
         self.seed_weights()  # whether the backbone was built just now or before the data were read
 
         image = keras.Input(self.inputs[0].fitted_shape, name="image")
@@ -206,7 +267,7 @@ class TripletClassifier(NNModel):
         embedding = layers.Dense(options.width, name="embedding")
         probabilities = layers.Dense(classes, activation="softmax", name="probabilities")
 
-        seen = pool(backbone(self._pixels(image)), options.pooling)
+        seen = self._pooled(backbone, image)
         if options.dropout:
             seen = layers.Dropout(options.dropout, name="dropout")(seen)
         inputs, joined = {"image": image}, image_features(seen)
@@ -241,7 +302,7 @@ class TripletClassifier(NNModel):
         kind = keras.optimizers.Adam if paper else keras.optimizers.AdamW
         self.phases = backbone_phases(
             options,
-            self.backbone.network,
+            self.maps,
             HEAD,
             kind(options.learning_rate),
             {
@@ -255,6 +316,23 @@ class TripletClassifier(NNModel):
             },
             objective,
         )
+
+    def _pooled(self, backbone, image):
+        """(batch, features) of a picture, or in training of one of its views."""
+        options = self.options
+        if options.fixed_views:
+            image = FixedViews(name="fixed_views")(image)
+        maps = backbone(self._pixels(image))
+        if isinstance(maps, list):
+            pooled = [pool(one, options.pooling, f"{at}_") for at, one in enumerate(maps)]
+            seen = layers.Concatenate(name="maps")(pooled)
+        else:
+            seen = pool(maps, options.pooling)
+        if options.fixed_views:
+            seen = ByPicture(name="by_picture")(seen)
+        if options.whiten:
+            seen = Whiten(name="whiten")(seen)
+        return OneOfViews(name="one_of_views")(seen) if options.fixed_views else seen
 
     def _pixels(self, image):
         if self.options.normalise == "backbone":
