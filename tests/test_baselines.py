@@ -220,12 +220,22 @@ def test_the_verdict_is_plain(wrong, baseline_wrong, words):
 def test_too_many_samples_become_a_stated_share_of_each_class(monkeypatch):
     targets = drawn()
     monkeypatch.setattr(baselines, "LARGEST_PROBLEM", 40 * 5 * 3)
+    monkeypatch.setattr(baselines, "LEAST_COMPONENTS", 5)
     found = compared((View("numbers", blobs(targets)),), targets).baselines[1]
     rows = baselines._training_rows(targets["train"], 5, 3, 0)
     assert found.name == f"logistic regression on numbers ({len(rows)} of 120 training samples)"
     kept, own = (np.bincount(targets["train"][r]) for r in (rows, slice(None)))
     assert kept.tolist() == np.ceil(own / 3).astype(int).tolist()
     assert not np.array_equal(rows, baselines._training_rows(targets["train"], 5, 3, 1))
+
+
+def test_too_many_columns_become_principal_components_of_all_samples(monkeypatch):
+    targets = drawn()
+    monkeypatch.setattr(baselines, "LARGEST_PROBLEM", 120 * 3 * 3)
+    monkeypatch.setattr(baselines, "LEAST_COMPONENTS", 2)
+    found = compared((View("numbers", blobs(targets)),), targets).baselines[1]
+    assert found.name == "logistic regression on numbers (3 principal components)"
+    assert found.result.figures["accuracy"] > 0.6  # the most frequent class has less than a half
 
 
 def test_a_regression_that_was_stopped_says_so(monkeypatch):

@@ -14,6 +14,7 @@ from math import ceil
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -29,6 +30,7 @@ STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # C of the logistic regression
 NEIGHBOURS = (1, 3, 5, 10)
 ITERATIONS = 200
 LARGEST_PROBLEM = 400_000_000  # samples x columns x classes; beyond it a regression takes minutes
+LEAST_COMPONENTS = 64  # that columns are reduced to before samples are left out
 SIGNIFICANT = 0.05
 
 
@@ -202,8 +204,11 @@ def _most_frequent(targets, part, classes):
 
 def _logistic_regression(sight, targets, part, classes, seed):
     """Multinomial, on standardised columns; C is the one that answers the validation part best."""
-    rows = _training_rows(targets["train"], _width(sight), classes, seed)
+    components = _components(targets["train"], _width(sight), classes)
+    rows = _training_rows(targets["train"], components, classes, seed)
     prepared = _side_by_side([_standardised(view, rows) for view in sight])
+    if components < _width(sight):
+        prepared = _reduced(prepared, rows, components, seed)
     answers = targets["train"][rows]
 
     def attempt(strength):
@@ -221,6 +226,8 @@ def _logistic_regression(sight, targets, part, classes, seed):
 
     setting, found = _best([attempt(strength) for strength in STRENGTHS], targets["validation"])
     name = f"logistic regression on {_names(sight)}"
+    if components < _width(sight):
+        name += f" ({prepared['train'].shape[1]:,} principal components)"
     if len(rows) < len(targets["train"]):
         name += f" ({len(rows):,} of {len(targets['train']):,} training samples)"
     return name, setting, found[part]
@@ -278,6 +285,19 @@ def _training_rows(targets, width, classes, seed) -> np.ndarray:
         rows = rng.permutation(np.flatnonzero(targets == index))
         kept.append(rows[: ceil(share * len(rows))])
     return np.sort(np.concatenate(kept))
+
+
+def _components(targets, width, classes) -> int:
+    """How many columns a regression on all samples can have without taking minutes."""
+    affordable = LARGEST_PROBLEM // (len(targets) * classes)
+    return min(width, max(LEAST_COMPONENTS, affordable))
+
+
+def _reduced(prepared: dict, rows, components: int, seed) -> dict:
+    """The principal components of the columns, learnt from these training rows."""
+    kept = min(components, len(rows))
+    learnt = PCA(kept, svd_solver="randomized", random_state=seed).fit(prepared["train"][rows])
+    return {name: learnt.transform(values) for name, values in prepared.items()}
 
 
 def _standardised(view: View, rows=slice(None)) -> dict[str, np.ndarray]:

@@ -22,6 +22,7 @@ CAVEATS = {
     "train": "These samples were trained on: on new ones expect less.",
 }
 LISTED = 1000  # classes in the table; twenty thousand would make a page of 100 MB
+FOLDED = 60  # classes beyond which their table is shown on a click
 WIDE = 860  # pixels from which on a figure takes the whole width of the page
 
 
@@ -105,6 +106,7 @@ def write_report_page(
             after=sections,
             confusion=CONFUSION,
             listed=LISTED,
+            folded=FOLDED,
             audit=audit,
             notes=notes,
             baselines=baselines,
