@@ -127,5 +127,4 @@ def test_what_needs_the_validation_part_to_the_end_is_refused(pictures, tmp_path
     with pytest.raises(InputError, match="no test part"):
         model.train()
     with pytest.raises(InputError, match="--patience"):
-        TripletClassifier.Options(patience=3)
-    assert not TripletClassifier.Options(patience=3, refit=False).refit
+        TripletClassifier.Options(patience=3, refit=True)

@@ -113,14 +113,14 @@ class TripletClassifierOptions(FrozenBackboneOptions):
         "whiten": True,
         "refit": True,
     }
-    RECOMMENDED_WHOLE = {  # where all of the backbone trains
+    RECOMMENDED_WHOLE = {  # where all of the backbone trains, which nobody wants to wait for twice
         "augmentation": "strong",
         "image_size": 224,
         "features": "last",
         "pooling": "average+maximum",
         "fixed_views": False,
         "whiten": False,
-        "refit": True,
+        "refit": False,
     }
 
     label: str | None = option("column of the table that is learnt; its finest rank by default")
