@@ -11,7 +11,11 @@ from datasets.errors import InputError
 from datasets.taxonomy import Taxonomy
 from models.backbones import build_backbone
 from models.species.multi_view import with_width
-from models.species.multi_view_classifier import MultiViewOptions
+from models.species.multi_view_classifier import (
+    MultiViewClassifier,
+    MultiViewOptions,
+    as_published,
+)
 from models.species.observations import without_rare
 from models.species.rank_phases import (
     Heads,
@@ -176,8 +180,6 @@ def test_rare_species_are_left_out_and_counted():
 
 
 def test_published_batch_normalisation_and_regularisation():
-    from models.species.multi_view_classifier import as_published
-
     kernel = keras.Input((2, 2, 3))
     network = keras.Model(kernel, layers.BatchNormalization()(layers.Conv2D(1, 1)(kernel)))
     as_published(network)
@@ -185,3 +187,12 @@ def test_published_batch_normalisation_and_regularisation():
     assert (norm.momentum, norm.epsilon) == (0.9997, 1e-3)
     convolution.kernel.assign(np.full((1, 1, 3, 1), 2.0))
     assert float(sum(network.losses)) == pytest.approx(4e-5 / 2 * 3 * 2.0**2)
+
+
+def test_further_pictures_are_asked_for_where_there_are_none(monkeypatch):
+    table = Table("t", "made up", ("a",), pd.DataFrame({"label": ["a"]}), {"image": np.zeros(1)})
+    model = MultiViewClassifier(options("recommended", data_dir="d", views="pictures"))
+    vars(model)["backbone"] = None  # found before the data are read
+    monkeypatch.setattr(MultiViewClassifier, "read_table", lambda *_: table)
+    with pytest.raises(InputError, match="--views pictures: t has one picture per row"):
+        model.loadData()

@@ -210,7 +210,13 @@ class MultiViewClassifier(NNModel):
     def loadData(self):
         if not self.is_loaded:
             _ = self.backbone
-        self.split_table(self.read_table(self.options.data, self.options.data_dir))
+        table = self.read_table(self.options.data, self.options.data_dir)
+        if self.options.views == "pictures" and "image_2" not in table.modalities:
+            raise InputError(
+                f"--views pictures: {table.name} has one picture per row: add the column image_2, "
+                "or take --views centre"
+            )
+        self.split_table(table)
 
     def createArchitecture(self):
         options, heads, network = self.options, self._heads, self._network()
