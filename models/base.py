@@ -165,7 +165,7 @@ class NNModel(abc.ABC):
             InputError: the run exists already, or a draft of it does and `resume` is off.
             ArithmeticError: the loss became NaN or infinite.
         """
-        _ = self.model, self.phases
+        _ = self.splits, self.model, self.phases
         if self.options.refit:
             check_refit(self)
         self._draft = artefact.open_draft(

@@ -7,7 +7,11 @@ import numpy as np
 from keras import ops
 
 from datasets.images import Fit
-from models.fused_batch_norm import BatchNormalization as BatchNormalization  # for loading .keras
+
+# Whoever imports this module can load every .keras of the zoo.
+from models import fixed_views, whitening  # noqa: F401
+from models.fused_batch_norm import BatchNormalization as BatchNormalization
+from models.species import multi_view  # noqa: F401
 
 
 @keras.saving.register_keras_serializable("menagerie")

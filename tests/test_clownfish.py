@@ -344,7 +344,7 @@ def test_the_papers_preset_is_the_paper(model, epochs):
 def test_transfer_learning_takes_pretrained_weights_for_real_pictures_only():
     paper = TransferCNN.Options(preset="paper", data_dir="fish")
     assert (paper.backbone, paper.weights, paper.image_size) == ("resnet18", "imagenet", 224)
-    assert (paper.batch_norm, paper.pooling, paper.views) == ("train", "average", None)
+    assert (paper.batch_norm, paper.pooling, paper.stored_views) == ("train", "average", None)
     assert TransferCNN(paper).inputs[0].crop == 224 / 256
     assert TransferCNN.Options(data_dir="fish").backbone == "mobilenet_v2_035"
     assert TransferCNN.Options().weights == "none"
