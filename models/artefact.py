@@ -62,6 +62,7 @@ class Run:
         notes: lines to stand in card and report, such as which branches were used.
         started: when the training began.
         taxonomy: whose leaves the classes are; None where they are none.
+        trained_on: parts that the network has learnt from.
     """
 
     model: str
@@ -81,6 +82,7 @@ class Run:
     notes: tuple[str, ...]
     started: datetime
     taxonomy: Taxonomy | None = None
+    trained_on: tuple[str, ...] = ("train",)
 
     @cached_property
     def specificity(self) -> RunSpecificity | None:
@@ -225,8 +227,8 @@ def _split_record(run: Run) -> dict:
         }
         for part in run.splits.parts()
     }
-    learnt = ["train", "validation"] if run.options.get("refit") else ["train"]
-    return {"fingerprint": run.splits.fingerprint(run.table), "trained_on": learnt, **parts}
+    trained_on = list(run.trained_on)
+    return {"fingerprint": run.splits.fingerprint(run.table), "trained_on": trained_on, **parts}
 
 
 def _metrics(run: Run) -> dict:

@@ -245,6 +245,7 @@ class NNModel(abc.ABC):
             ),
             notes=tuple(self.notes),
             taxonomy=self.taxonomy,
+            trained_on=self.learnt_parts(),
             started=self._started,
         )
         self.folder = artefact.write_run(draft, run)

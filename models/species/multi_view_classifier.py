@@ -19,7 +19,6 @@ from models.base import NNModel
 from models.inputs import ImageInput, read_inputs
 from models.options import option
 from models.pretrained import BackboneOptions, pool
-from models.runs import read_json
 from models.species.multi_view import WholeAndCentre, known_cuts, multi_view, with_width
 from models.species.observations import augmentation, divide
 from models.species.rank_phases import (
@@ -29,6 +28,7 @@ from models.species.rank_phases import (
     first_depth,
     rank_phases,
 )
+from models.species.run_specificity import read_taxonomy
 from training.sampling import HalfPasses
 
 CENTRE = 0.5  # of a side: twice the magnification (spec 001, 1k)
@@ -190,7 +190,7 @@ class MultiViewClassifier(NNModel):
     def taxonomy(self) -> Taxonomy:
         """The tree above the classes, its leaves in their order."""
         if self.is_loaded:
-            return Taxonomy.from_json(read_json(self.folder, "taxonomy.json"))
+            return read_taxonomy(self.folder)
         table = self.table
         return from_frame(table.frame, table.ranks, table.labels, where=table.name).taxonomy
 
