@@ -1,23 +1,18 @@
-"""The table that keeps the readings of landmarks: a CSV per data set, reused and gone on with.
+"""The table that keeps the readings of landmarks: one per data set, reused and gone on with.
 
-It lies in `files.cache_folder()`. Rows are appended while the faces are read.
+It lies in `files.cache_folder()`. Rows are added while the faces are read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import logging
-import re
-from pathlib import Path
 
 import numpy as np
 
-from datasets.files import cache_folder
+from datasets.kept_rows import KeptRows
 
 KEPT_FROM = 100  # fewer faces are read again faster than a file of them is worth
-
-log = logging.getLogger("menagerie")
 
 
 def landmark_table(digests, mirrored: bool, columns: list[str]) -> _Table | _Memory:
@@ -30,7 +25,8 @@ def landmark_table(digests, mirrored: bool, columns: list[str]) -> _Table | _Mem
     """
     if len(digests) < KEPT_FROM:
         return _Memory()
-    return _Table(_table_path(digests, mirrored), columns)
+    name = hashlib.sha1("\n".join(sorted(digests)).encode(), usedforsecurity=False).hexdigest()
+    return _Table(f"landmarks-{name}{'-mirrored' * mirrored}", columns)
 
 
 class _Memory:
@@ -47,77 +43,30 @@ class _Memory:
 
 
 class _Table:
-    """Readings on disk: CSV with a row per picture, append-only.
+    """Readings on disk: of every picture the digest, the predictor and the numbers in one cell."""
 
-    A row ends in a full stop, so that one torn by a kill is told from a whole one.
-    """
-
-    _FORMAT = "# menagerie landmarks, format 2, predictor"
-
-    def __init__(self, path: Path, columns: list[str]):
-        self._path, self._given_up = path, False
-        self._head = ",".join(["digest", *columns, "end"])
-        numbers = rb"(-?\d+(?:,-?\d+){%d})" % (len(columns) - 1)
-        self._row = re.compile(rb"^([0-9a-f]{40})," + numbers + rb",\.$", re.MULTILINE)
+    def __init__(self, name: str, columns: list[str]):
+        self._kept = KeptRows(name, ("digest", "predictor", "points"), "the landmarks")
+        self._columns, self._identity = columns, ""
 
     def read(self, predictor) -> dict[str, np.ndarray]:
-        """Whole rows by picture digest; none if the file is another predictor's."""
+        """Readings by picture digest; without a predictor, those of the one that was last used."""
         import pandas as pd  # not needed in the processes that read faces
 
-        try:
-            content = self._path.read_bytes()
-        except OSError:
+        rows = self._kept.read()
+        if rows.empty:
             return {}
-        head = f"{self._FORMAT} {predictor.identity if predictor else ''}".encode()
-        if not content.startswith(head):
-            return {}
-        rows = self._row.findall(content)
-        if not rows:
-            return {}
-        lines = io.BytesIO(b"\n".join(row for _, row in rows))
-        values = pd.read_csv(lines, header=None, dtype=np.float32).to_numpy()
-        return {digest.decode(): value for (digest, _), value in zip(rows, values, strict=True)}
+        identity = predictor.identity if predictor else rows["predictor"].iloc[-1]
+        rows = rows[rows["predictor"] == identity]
+        lines = io.StringIO("\n".join(rows["points"]))
+        values = pd.read_csv(lines, names=self._columns, dtype=np.float32).to_numpy()
+        return dict(zip(rows["digest"], values, strict=True))
 
     def begin(self, predictor) -> None:
-        """Get ready to append: a new file, or a new line after a torn one."""
-        head = f"{self._FORMAT} {predictor.identity}\n".encode()
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            if self._path.exists() and self._path.read_bytes()[: len(head)] == head:
-                self._write(b"\n")
-            else:
-                self._path.write_bytes(head + f"{self._head}\n".encode())
-        except OSError as error:
-            self._give_up(error)
+        """Get ready to append what a predictor reads."""
+        self._identity = predictor.identity
 
     def append(self, digests: list[str], points: np.ndarray) -> None:
-        if self._given_up:
-            return
-        lines = (
-            f"{digest},{','.join(map(str, row))},.\n"
-            for digest, row in zip(digests, points.tolist(), strict=True)
-        )
-        try:
-            self._write("".join(lines).encode())
-        except OSError as error:
-            self._give_up(error)
-
-    def _give_up(self, error: OSError) -> None:
-        """A table that cannot be written costs time next time, not this work."""
-        self._given_up = True
-        log.warning(
-            "the landmarks cannot be kept in %s (%s) and will be read again next time: set "
-            "MENAGERIE_CACHE to a folder that can be written to",
-            self._path.parent,
-            error.strerror,
-        )
-
-    def _write(self, data: bytes) -> None:
-        # One write per chunk: two processes at the same table add whole chunks.
-        with open(self._path, "ab", buffering=0) as file:
-            file.write(data)
-
-
-def _table_path(digests, mirrored: bool) -> Path:
-    name = hashlib.sha1("\n".join(sorted(digests)).encode(), usedforsecurity=False).hexdigest()
-    return cache_folder() / f"landmarks-{name}{'-mirrored' * mirrored}.csv"
+        for digest, row in zip(digests, points.tolist(), strict=True):
+            self._kept.add(digest, self._identity, ",".join(map(str, row)))
+        self._kept.write()
