@@ -15,9 +15,12 @@ DATASETS = {
     "snails": "datasets.synthetic.snails",
     "specimens": "datasets.specimens",
     "observations": "datasets.observations",
+    "tracks": "datasets.tracks",
+    "fma": "datasets.fma",
+    "music": "datasets.synthetic.music",
 }
 
-SYNTHETIC = ("faces", "reef", "snails", "organisms")
+SYNTHETIC = ("faces", "reef", "snails", "organisms", "music")
 
 
 def load_table(
@@ -36,7 +39,8 @@ def load_table(
             `observations` None for all pictures that the table names.
         strict: refuse labels that the data set does not know; else keep them as unknown.
         told: what else the data set asks for: of `specimens` and `observations` the `roles` of
-            their columns, and of `specimens` the `columns` of a trained run.
+            their columns, of `specimens` the `columns` of a trained run, of `tracks` the column of
+            the `label`, and of `tracks` and `fma` the `rate` that all recordings are brought to.
 
     Returns:
         datasets.base.Table with these modalities.

@@ -31,7 +31,13 @@ def run(words: list[str]) -> int:
     }
     if arguments.json:
         print_json(
-            {"data": table.name, "provenance": table.provenance, "parts": parts, **found.to_json()}
+            {
+                "data": table.name,
+                "provenance": table.provenance,
+                "notes": list(table.notes),
+                "parts": parts,
+                **found.to_json(),
+            }
         )
         return 0
     print(f"{table.name}: {table.provenance}")
@@ -50,7 +56,12 @@ def _table(arguments):
         return load_table(arguments.name, arguments.data_dir, modalities, roles=Roles(**said))
     if arguments.name == "observations" and "measurements" not in said:
         return load_table(arguments.name, arguments.data_dir, None, roles=Roles(**said))
+    modalities, told = ("image",), {}
+    if arguments.name in ("tracks", "fma"):
+        modalities = ("waveform",)
+    if arguments.name == "tracks" and "label" in said:
+        told["label"] = said.pop("label")
     if said:
         name = "measurements" if arguments.name == "observations" else next(iter(said))
         raise InputError(f"--{name}: {arguments.name} has no such columns: leave it out")
-    return load_table(arguments.name, arguments.data_dir, ("image",), strict=False)
+    return load_table(arguments.name, arguments.data_dir, modalities, strict=False, **told)
