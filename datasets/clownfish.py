@@ -104,11 +104,28 @@ def without_excluded(table: Table, file: str) -> Table:
 def without_copies(table: Table) -> Table:
     """The table without exact copies, and with a column `group` that joins look-alikes.
 
-    Groups that the table has already are joined with these.
+    Groups that the table has already are joined with these. Of more than `near_duplicates.MOST`
+    pictures no look-alikes are sought.
+    """
+    kept = without_exact_copies(table)
+    pairs = ()
+    if len(kept) <= MOST:
+        hashes, mirrored = perceptual_hashes(kept.modalities["image"])
+        pairs = near_duplicates(hashes, mirrored=mirrored)
+    groups = duplicate_groups(kept.frame["digest"], pairs)
+    groups = joined_groups(groups, kept.frame.get("group"))
+    return replace(kept, frame=kept.frame.assign(group=groups))
+
+
+def without_exact_copies(table: Table, kind: str = "picture") -> Table:
+    """The table without exact copies.
 
     Of copies under one label the first stays. Copies under several labels all go, as nobody knows
-    which label is right, but where a class would lose all its pictures: it keeps them. Of more than
-    `near_duplicates.MOST` pictures no look-alikes are sought.
+    which label is right, but where a class would lose all its samples: it keeps them.
+
+    Args:
+        table: samples.
+        kind: what a sample is called.
     """
     frame = table.frame
     labels = frame.groupby("digest")["label"].transform("nunique").to_numpy()
@@ -118,23 +135,17 @@ def without_copies(table: Table) -> Table:
     spared = (lost & ~frame["digest"].where(lost).duplicated()).to_numpy()
     contradictory, repeated = contradictory & ~spared, repeated & ~spared
     lines = tuple(
-        f"{key} ({label}): the same picture stands under another label as well"
+        f"{key} ({label}): the same {kind} stands under another label as well"
         for key, label in frame.loc[contradictory, ["key", "label"]].itertuples(index=False)
     )
     lines += tuple(
-        f"{key} ({label}): a copy of another picture of the class"
+        f"{key} ({label}): a copy of another {kind} of the class"
         for key, label in frame.loc[repeated & ~contradictory, ["key", "label"]].itertuples(
             index=False
         )
     )
     kept = table.take(np.flatnonzero(~(contradictory | repeated)))
-    pairs = ()
-    if len(kept) <= MOST:
-        hashes, mirrored = perceptual_hashes(kept.modalities["image"])
-        pairs = near_duplicates(hashes, mirrored=mirrored)
-    groups = duplicate_groups(kept.frame["digest"], pairs)
-    groups = joined_groups(groups, kept.frame.get("group"))
-    return replace(kept, frame=kept.frame.assign(group=groups), left_out=table.left_out + lines)
+    return replace(kept, left_out=table.left_out + lines)
 
 
 def choose_species(table: Table, choice: Choice, seed: int) -> tuple[Table, Table | None]:

@@ -9,6 +9,9 @@ import numpy as np
 
 from datasets.picture_files import FittedFiles, PictureFiles
 from datasets.pictures import Pictures
+from datasets.recordings import Recordings
+from datasets.spectrogram_excerpts import RandomExcerpt
+from datasets.spectrograms import Spectrograms
 
 # Of the inputs in one batch that is judged: what a network makes of them then stays in the cache of
 # the processor, which halves the time.
@@ -24,8 +27,10 @@ def training_pipeline(
     that goes on at `first_epoch` sees what an uninterrupted one would have seen.
 
     Args:
-        arrays: input name -> array, Pictures, PictureFiles or FittedFiles with the samples along
-            the first axis; pictures of many sizes need an `augment` that brings them to one. One K
+        arrays: input name -> array, Pictures, PictureFiles, FittedFiles, Spectrograms or Recordings
+            (whose spectrograms are taken) with the samples along the first axis; those of many
+            sizes need an `augment` that brings them to
+            one. One K
             times as long as the targets holds K views of every sample, view after view; each epoch
             takes one of them for each sample at random.
         targets: (samples,) class indices.
@@ -79,13 +84,15 @@ def judging_pipeline(arrays, targets=None, batch_size=256):
     """Batches in row order, of inputs alone or of (inputs, targets).
 
     Args:
-        arrays: input name -> array or FittedFiles with the samples along the first axis.
+        arrays: input name -> array, FittedFiles or Spectrograms with the samples along the first
+            axis; of Spectrograms, the shorter ones of a batch end in NaN.
         targets: (samples,) class indices; None for inputs alone.
         batch_size: samples per batch, fewer where they are large pictures.
     """
     import tensorflow as tf
 
-    lazy = [array for array in arrays.values() if isinstance(array, FittedFiles)]
+    kinds = (FittedFiles, Spectrograms)
+    lazy = [array for array in arrays.values() if isinstance(array, kinds)]
     batch_size = min(batch_size, *map(_fitting, arrays.values()))
     if lazy:
         return _read_in_order(arrays, targets, batch_size)
@@ -143,6 +150,11 @@ def _gather(columns, rows, numbers, augment, seed, offset):
 
     if augment is None:
         return {name: _samples(column, rows) for name, column in columns.items()}
+    if isinstance(augment, RandomExcerpt):
+        draws = tf.cast(offset, tf.int64) + tf.cast(numbers, tf.int64)
+        return {
+            name: _excerpts(column, augment, rows, seed, draws) for name, column in columns.items()
+        }
     pairs = tf.stack([tf.cast(rows, tf.int64), tf.cast(numbers, tf.int64)], axis=1)
 
     def one(pair):
@@ -154,10 +166,24 @@ def _gather(columns, rows, numbers, augment, seed, offset):
     return tf.map_fn(one, pairs, fn_output_signature=first)
 
 
+def _excerpts(column, excerpt, rows, seed, draws):
+    """One stretch of each of these spectrograms; nothing else of them is read."""
+    import tensorflow as tf
+
+    def read(rows, draws):
+        return excerpt.read(column, rows, seed, draws)
+
+    found = tf.numpy_function(read, [rows, draws], tf.float32, stateful=False)
+    return tf.ensure_shape(found, (None, excerpt.frames, column.shape[-1]))
+
+
 def _samples(column, rows):
     """The samples of these rows, which have one size."""
     import tensorflow as tf
 
+    if isinstance(column, Spectrograms):
+        batch = _reading(lambda rows: column[rows].padded(), rows, np.float32)
+        return tf.ensure_shape(batch, (None, None, column.shape[-1]))
     if not isinstance(column, FittedFiles):
         return tf.gather(column, rows)
     batch = _reading(
@@ -197,7 +223,9 @@ def _on_host(array):
     """Keep whole data sets in main memory where a GPU is present, or leave them on disk."""
     import tensorflow as tf
 
-    if isinstance(array, (PictureFiles, FittedFiles)):
+    if isinstance(array, Recordings):
+        return array.spectrograms
+    if isinstance(array, (PictureFiles, FittedFiles, Spectrograms)):
         return array
     with tf.device("CPU"):
         if isinstance(array, Pictures):

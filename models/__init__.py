@@ -12,6 +12,8 @@ MODELS = {
     "TransferCNN": "models.clownfish.transfer_cnn:TransferCNN",
     "TripletClassifier": "models.snails.triplet_classifier:TripletClassifier",
     "MultiViewClassifier": "models.species.multi_view_classifier:MultiViewClassifier",
+    "MelDCNN": "models.music.mel_dcnn:MelDCNN",
+    "TransferMLP": "models.music.transfer_mlp:TransferMLP",
 }
 
 

@@ -16,7 +16,9 @@ from datasets.columns import Column
 from datasets.images import Fit, fit_images
 from datasets.picture_files import FittedFiles, PictureFiles
 from datasets.pictures import Pictures
-from models.layers import FitImage, ScaleLandmarks
+from datasets.recordings import Recordings
+from datasets.spectrograms import BANDS, Spectrograms
+from models.layers import FitImage, MelSpectrogram, ScaleLandmarks
 from models.runs import read_json
 
 
@@ -139,7 +141,50 @@ class MeasurementInput:
         return f"float32, (batch, {len(self.columns)}), NaN where missing: {'; '.join(named)}"
 
 
-KINDS = {record.name: record for record in (LandmarkInput, MeasurementInput)}
+@dataclass(frozen=True)
+class WaveformInput:
+    """A recording: raw float32 (batch, samples), mono, -1 to 1, fitted as a log-mel spectrogram.
+
+    Attributes:
+        rate: samples a second.
+    """
+
+    rate: int
+
+    name = "waveform"
+
+    @property
+    def fitted_shape(self) -> tuple[int | None, ...]:
+        return (None, BANDS)
+
+    def raw_tensor(self):
+        return keras.Input((None,), dtype="float32", name=self.name)
+
+    def fit(self, raw: dict):
+        return MelSpectrogram(self.rate, name="mel_spectrogram")(raw[self.name])
+
+    def fitted(self, column: Recordings) -> Spectrograms:
+        """The spectrograms of a table's column, which were computed when it was read."""
+        return column.spectrograms
+
+    def examples(self, column: Recordings) -> np.ndarray:
+        """(recordings, samples of the longest), the shorter ones ending in NaN."""
+        waveforms = list(column)
+        longest = max(map(len, waveforms))
+        found = np.full((len(waveforms), longest), np.nan, np.float32)
+        for row, waveform in zip(found, waveforms, strict=True):
+            row[: len(waveform)] = waveform
+        return found
+
+    def describe(self) -> str:
+        return (
+            f"float32, (batch, samples), mono, -1 to 1, {self.rate:,} samples a second "
+            f"(`librosa.load(path, sr={self.rate}, mono=True)`); any length: the answer is for the "
+            "whole recording; in a batch, the shorter ones end in NaN"
+        )
+
+
+KINDS = {record.name: record for record in (LandmarkInput, MeasurementInput, WaveformInput)}
 
 
 def inputs_to_json(records: tuple) -> list[dict]:

@@ -205,8 +205,9 @@ class ScheduleOptions(Options):
 
     learning_rate: float | None = option("initial learning rate", above=0.0)
     schedule: str | None = option(
-        "step: a tenth of the rate every 7 epochs; cosine: down to nothing, after a warm-up",
-        choices=("step", "cosine"),
+        "step: a tenth of the rate every 7 epochs; cosine: down to nothing, after a warm-up; "
+        "constant",
+        choices=("step", "cosine", "constant"),
     )
     patience: int | None = option(
         "epochs without a lower validation loss after which training stops; the best epoch counts",

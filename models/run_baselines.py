@@ -1,7 +1,8 @@
 """What the simple baselines of a run look at: the network's own inputs, by the records' names.
 
 A picture is seen as the pretrained backbone sees it before any training, or, where the network has
-none, as a few grey pixels; measurements and landmarks are seen as they are.
+none, as a few grey pixels; measurements and landmarks are seen as they are; of a recording, the
+mean and the deviation of each mel band.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ def baseline_views(model, pipelines) -> tuple[View, ...]:
         pipelines: how to make batches (`training.phases.Pipelines`).
 
     Returns:
-        Views of all parts that are needed; none for inputs that are neither pictures nor in
-        `PLAIN`.
+        Views of all parts that are needed.
     """
     rows = {part: model.splits[part] for part in _needed(model.splits)}
     views = [_plain(model.table, record.name, rows) for record in model.inputs if _is_plain(record)]
+    views += [_heard(model.table, rows) for record in model.inputs if record.name == "waveform"]
     pictures = [record for record in model.inputs if isinstance(record, ImageInput)]
     if pictures:
         views.append(_seen(model, pictures, rows, pipelines))
@@ -82,6 +83,17 @@ def _plain(table, name: str, rows: dict) -> View:
         {part: values[where].reshape(len(where), -1) for part, where in rows.items()},
         coded if name == "measurements" else (),
     )
+
+
+def _heard(table, rows: dict) -> View:
+    spectrograms = table.modalities["waveform"].spectrograms
+    parts = {part: _band_figures(spectrograms[where]) for part, where in rows.items()}
+    return View("mean spectra", parts, is_vector=True)
+
+
+def _band_figures(spectrograms) -> np.ndarray:
+    """(recordings, 2 * bands), mean and deviation of each band over the frames, in dB."""
+    return np.stack([np.hstack([one.mean(axis=0), one.std(axis=0)]) for one in spectrograms])
 
 
 def _seen(model, records, rows, pipelines) -> View:

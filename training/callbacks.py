@@ -74,15 +74,16 @@ class History(keras.callbacks.Callback):
     """Writes one row per epoch to `history.csv`: figures, learning rate and seconds.
 
     Columns: phase, epoch (from 1), loss, accuracy, val_loss, val_accuracy, learning_rate (that of
-    the epoch), seconds.
+    the epoch), seconds; and `task` where each epoch learns one of several, whose name is then that
+    of the epoch's model.
 
     Raises:
         ArithmeticError: the loss of an epoch is not a finite number.
     """
 
-    def __init__(self, folder: Path, phase: str):
+    def __init__(self, folder: Path, phase: str, tells_task: bool = False):
         super().__init__()
-        self.path, self.phase = folder / HISTORY, phase
+        self.path, self.phase, self.tells_task = folder / HISTORY, phase, tells_task
 
     def on_epoch_begin(self, epoch, logs=None):
         self._start = time.perf_counter()
@@ -90,6 +91,7 @@ class History(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row = {"phase": self.phase, "epoch": epoch + 1}
+        row |= {"task": self.model.name} if self.tells_task else {}
         row |= {name: float(value) for name, value in logs.items() if name != "learning_rate"}
         row |= {"learning_rate": rate, "seconds": time.perf_counter() - self._start}
         # Phases differ in what they tell, so the columns can grow.
@@ -151,11 +153,14 @@ class KeepBest(keras.callbacks.Callback):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Keeps the newest whole epoch on disk: weights, optimizer and where the training stands."""
+    """Keeps the newest whole epoch on disk: weights, optimizer and where the training stands.
 
-    def __init__(self, folder: Path, phase: int, epochs: int):
+    What is kept is `network`, of which an epoch may have trained a part.
+    """
+
+    def __init__(self, folder: Path, phase: int, epochs: int, network: keras.Model):
         super().__init__()
-        self.folder, self.phase, self.epochs = folder, phase, epochs
+        self.folder, self.phase, self.epochs, self.network = folder, phase, epochs, network
         self._last, self._wait = time.perf_counter(), CHECKPOINT_SECONDS
 
     def on_epoch_end(self, epoch, logs=None):
@@ -166,7 +171,7 @@ class Checkpoint(keras.callbacks.Callback):
             return
         start = time.perf_counter()
         weights = self.folder / f"checkpoint-{self.phase}-{done}.weights.h5"
-        self.model.save_weights(weights)
+        self.network.save_weights(weights)
         write_state(self.folder, {"phase": self.phase, "epoch": done, "weights": weights.name})
         for old in self.folder.glob("checkpoint-*.weights.h5"):
             if old != weights:
@@ -183,17 +188,19 @@ class Resume(keras.callbacks.Callback):
     know is a function of the history: they are shown it again, then the optimizer is restored.
     """
 
-    def __init__(self, folder: Path, phase: str, state: dict, others):
+    def __init__(self, folder: Path, phase: str, state: dict, others, network: keras.Model):
         super().__init__()
         self.folder, self.phase, self.state, self.others = folder, phase, state, others
+        self.network = network
 
     def on_train_begin(self, logs=None):
         history = pd.read_csv(self.folder / HISTORY)
         for row in history[history["phase"] == self.phase].to_dict("records"):
             for callback in self.others:
                 callback.on_epoch_end(row["epoch"] - 1, row)
-        self.model.optimizer.build(self.model.trainable_variables)
-        self.model.load_weights(self.folder / self.state["weights"])
+        for model in getattr(self.network, "learners", [self.network]):
+            model.optimizer.build(model.trainable_variables)
+        self.network.load_weights(self.folder / self.state["weights"])
 
 
 def read_state(folder: Path) -> dict | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
+
+from training.tasks import drawn_task
 
 AT_ONCE = 1024  # samples that are fitted to the network together
 
@@ -56,6 +58,9 @@ def fit_epochs(trained, phase, samples, validation, pipelines, seed, first, call
         "validation_data": pipelines.judging(*validation),
         "verbose": 0,
     }
+    if phase.tasks:
+        _fit_tasks(trained, phase, samples, common, pipelines, seed, first, callbacks)
+        return
     if phase.sampling is None:
         batches = _batches(phase, samples, pipelines, seed, first, phase.epochs)
         trained.fit(
@@ -75,6 +80,24 @@ def fit_epochs(trained, phase, samples, validation, pipelines, seed, first, call
         trained.fit(batches, initial_epoch=epoch, epochs=epoch + 1, callbacks=told, **common)
         if trained.stop_training:
             break
+    told.end()
+
+
+def _fit_tasks(network, phase, samples, common, pipelines, seed, first, callbacks) -> None:
+    """Let each epoch train the network of the task that is drawn for it, and no other."""
+    learners = network.learners
+    told = _OneTraining(callbacks, add_history=True, model=learners[0], epochs=phase.epochs)
+    told.begin()
+    for epoch in range(first, phase.epochs):
+        number = drawn_task(seed, epoch, len(phase.tasks))
+        task, learner = phase.tasks[number], learners[number]
+        targets = samples.targets if task.targets is None else task.targets
+        batches = _batches(
+            phase, replace(samples, targets=targets), pipelines, seed, epoch, epoch + 1
+        )
+        judged = common if task.targets is None else common | {"validation_data": None}
+        told.set_model(learner)
+        learner.fit(batches, initial_epoch=epoch, epochs=epoch + 1, callbacks=told, **judged)
     told.end()
 
 

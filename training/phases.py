@@ -23,6 +23,7 @@ from training.epochs import Samples, compute, compute_in_pieces, fit_epochs, ste
 from training.frozen import learn_from, split_at_frozen
 from training.objectives import ObjectiveModel
 from training.sampling import Balanced, HalfPasses, MinedTriplets
+from training.tasks import Task, TaskNetwork
 
 SHORT_STEP_WEIGHTS = 100_000  # below this a step takes less time than Python needs to start it
 STEPS_AT_ONCE = 16
@@ -39,6 +40,8 @@ class Phase:
         optimizer: of this phase alone.
         loss: on the trained output, against class indices.
         output: of the network, probabilities that this phase trains and is judged by.
+        tasks: what is learnt in turn, each epoch one of them, in place of `output`, `optimizer` and
+            `loss`.
         classes: (classes,) class of that output that each class of the data belongs to, such as
             the genus of each species; None where they are the same.
         begin: (network) -> None, changes weights before the first epoch, such as handing those of
@@ -55,14 +58,17 @@ class Phase:
             normalises by the batch and goes on averaging, as in PyTorch's training mode.
         sampling: which samples make up each epoch; None for all of them, shuffled.
         objective: such as `training.objectives.TripletObjective`, in place of `loss`.
+        glance: validation samples, fitted to the network -> the part of each that is looked at
+            after every epoch; None for the whole.
     """
 
     name: str
     epochs: int
     batch_size: int
-    optimizer: keras.optimizers.Optimizer
+    optimizer: keras.optimizers.Optimizer | None = None
     loss: str | keras.losses.Loss = "sparse_categorical_crossentropy"
     output: str = "probabilities"
+    tasks: tuple[Task, ...] = ()
     classes: np.ndarray | None = None
     begin: Callable | None = None
     trainable: tuple[str, ...] | None = None
@@ -75,6 +81,7 @@ class Phase:
     batch_norm: str = "inference"
     sampling: Balanced | HalfPasses | MinedTriplets | None = None
     objective: keras.layers.Layer | None = None
+    glance: Callable | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,9 @@ def _train_phase(
 ):
     set_trainable(network, phase.trainable, phase.batch_norm)
     wanted = {"probabilities": phase.output} | {name: name for name in _needs(phase)}
+    wanted |= {task.output: task.output for task in phase.tasks}
+    if phase.glance is not None:
+        validation = (phase.glance(validation[0]), validation[1])
     part = keras.Model(network.input, {name: network.output[at] for name, at in wanted.items()})
     (arrays, targets), validation = (_answering(phase, *samples) for samples in (train, validation))
     augment = phase.augment
@@ -151,34 +161,26 @@ def _train_phase(
         raise ValueError(f"phase {phase.name}: stored views need a frozen part before what trains")
     if index == 0 and not state:
         learn_from(part, _for_all(arrays, augment, pipelines, fit), targets)
-    trained = _trained(part, phase)
+    steps = steps_of(phase, targets)
+    trained = _trained(part, phase, steps)
     first = state["epoch"] if state else 0
     weights = phase.sample_weight
     weights = np.ones(len(targets), np.float32) if weights is None else weights
     samples = Samples(arrays, targets, weights, augment, fit)
-    steps = steps_of(phase, targets)
-    if phase.objective is not None:
-        phase.optimizer.exclude_from_weight_decay(phase.objective.trainable_variables)
-    trained.compile(
-        optimizer=phase.optimizer,
-        loss=phase.loss,
-        metrics=["accuracy"],
-        steps_per_execution=_steps_at_once(trained, steps),
-    )
     progress = Progress(f"{title} {phase.name}", phase.epochs, steps, first)
     callbacks = [
         progress,
         SeedEpochs(seed),
         *([ObjectiveFigures(phase.sampling)] if phase.objective else []),
-        History(folder, phase.name),
+        History(folder, phase.name, bool(phase.tasks)),
         *phase.callbacks,
     ]
     forget_later_epochs(folder, phase.name, first)
     if state:
-        callbacks.append(Resume(folder, phase.name, state, phase.callbacks))
+        callbacks.append(Resume(folder, phase.name, state, phase.callbacks, trained))
     if phase.keep_best:
         callbacks.append(KeepBest(folder, phase.name, phase.keep_best, first))
-    callbacks.append(Checkpoint(folder, index, phase.epochs))
+    callbacks.append(Checkpoint(folder, index, phase.epochs, trained))
     try:
         fit_epochs(trained, phase, samples, validation, pipelines, seed, first, callbacks)
     finally:
@@ -202,11 +204,22 @@ def _answering(phase: Phase, arrays, targets):
     return arrays, targets if phase.classes is None else phase.classes[targets]
 
 
-def _trained(part: keras.Model, phase: Phase) -> keras.Model:
-    """What is fitted: a network with one loss, or with an objective of several outputs."""
+def _trained(part: keras.Model, phase: Phase, steps: int) -> keras.Model:
+    """What is fitted, compiled: one loss, an objective of several outputs, or several tasks."""
+    if phase.tasks:
+        return TaskNetwork(part, phase.tasks)
     if phase.objective is None:
-        return keras.Model(part.input, part.output["probabilities"])
-    return ObjectiveModel(part.input, part.output, phase.objective)
+        trained = keras.Model(part.input, part.output["probabilities"])
+    else:
+        trained = ObjectiveModel(part.input, part.output, phase.objective)
+        phase.optimizer.exclude_from_weight_decay(phase.objective.trainable_variables)
+    trained.compile(
+        optimizer=phase.optimizer,
+        loss=phase.loss,
+        metrics=["accuracy"],
+        steps_per_execution=_steps_at_once(trained, steps),
+    )
+    return trained
 
 
 def set_trainable(

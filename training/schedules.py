@@ -64,12 +64,13 @@ def schedule(kind: str, rate: float, epochs: int, patience: int | None) -> tuple
     """Callbacks for the learning rate and the end of a phase.
 
     Args:
-        kind: `step`, a tenth of the rate every 7 epochs, or `cosine`.
+        kind: `step`, a tenth of the rate every 7 epochs, `cosine`, or `constant`.
         rate: at the beginning, or at the peak.
         epochs: of the phase.
         patience: epochs without a lower validation loss after which it ends; None for no end.
     """
-    rule = drop_every(7, 0.1, rate) if kind == "step" else cosine(rate, epochs)
+    rules = {"step": lambda: drop_every(7, 0.1, rate), "cosine": lambda: cosine(rate, epochs)}
+    found = (rules[kind](),) if kind in rules else ()
     if not patience:
-        return (rule,)
-    return rule, keras.callbacks.EarlyStopping(monitor="val_loss", patience=patience)
+        return found
+    return *found, keras.callbacks.EarlyStopping(monitor="val_loss", patience=patience)

@@ -1,4 +1,4 @@
-"""What a user asks a saved run about: pictures, folders of them, tables of specimens."""
+"""What a user asks a saved run about: pictures or recordings, folders or tables of them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from datasets.images import PICTURE_SUFFIXES, batches_of_equal_shape, decode_ima
 from datasets.landmarks import extract_landmarks, scale_points
 from datasets.observations import BOX, BOX_VIEW
 from datasets.picture_files import read_picture
+from datasets.recordings import RECORDING_SUFFIXES, read_recording, resampled
 from datasets.sheets import TABLE_SUFFIXES, read_sheet
 from datasets.specimens import NAMES, read_specimens
 
@@ -24,12 +25,13 @@ class Asked:
     """Samples to answer for.
 
     Attributes:
-        names: path of each picture.
+        names: path of each picture or recording.
         images: uint8 pictures, each (height, width, 1 or 3).
         measurements: of each sample, (columns,) float32 with NaN where missing; no columns if the
             run has none.
         labels: class of each sample as a table says it, '' where it does not.
         broken: one line for each that could not be read.
+        waveforms: of runs that hear, (samples,) float32 of each recording at the run's rate.
         views: of runs that see further pictures of a sample, input name -> one for each sample.
     """
 
@@ -38,6 +40,7 @@ class Asked:
     measurements: list[np.ndarray] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    waveforms: list[np.ndarray] = field(default_factory=list)
     views: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
     def unmeasured(self) -> int:
@@ -49,7 +52,8 @@ def read_asked(inputs: list[str], records: tuple, box: tuple | None = None) -> A
     """Read what the user names, in the order given.
 
     Args:
-        inputs: pictures, folders of them, tables of specimens or folders with one.
+        inputs: pictures, folders of them, tables of specimens or folders with one; recordings and
+            folders of them of a run that hears.
         records: of the run's inputs.
         box: x_min, y_min, x_max and y_max in pixels of the one picture; None for no box.
 
@@ -61,11 +65,15 @@ def read_asked(inputs: list[str], records: tuple, box: tuple | None = None) -> A
     if box is not None and BOX_VIEW not in further:
         raise InputError("--box: the run looks at no box; leave it out")
     columns = next((one.columns for one in records if one.name == "measurements"), ())
+    rate = next((one.rate for one in records if one.name == "waveform"), None)
+    kind = "picture" if rate is None else "recording"
     for text in inputs:
         path = Path(text).expanduser()
         if not path.exists():
-            raise InputError(f"{path} does not exist: name a picture or a folder of pictures")
-        if further:
+            raise InputError(f"{path} does not exist: name a {kind} or a folder of {kind}s")
+        if rate is not None:
+            _read_recordings(asked, path, rate)
+        elif further:
             _read_views(asked, path, box)
         elif path.suffix.lower() in TABLE_SUFFIXES or any((path / name).exists() for name in NAMES):
             _read_table(asked, path, columns)
@@ -77,7 +85,7 @@ def read_asked(inputs: list[str], records: tuple, box: tuple | None = None) -> A
 def outputs_for(network, records: tuple, asked: Asked) -> list[dict]:
     """Outputs of a SavedModel for each sample; pictures of one size share batches."""
     raw = _raw_inputs(records, asked)
-    answers = [None] * len(asked.images)
+    answers = [None] * len(asked.names)
     for rows in _batches(asked):
         batch = {name: np.stack([values[row] for row in rows]) for name, values in raw.items()}
         outputs = {name: value.numpy() for name, value in network.serve(batch).items()}
@@ -88,8 +96,8 @@ def outputs_for(network, records: tuple, asked: Asked) -> list[dict]:
 
 def _batches(asked: Asked) -> list[list[int]]:
     """Row numbers of samples whose pictures have one size."""
-    if asked.views:  # sizes of all views agree seldom, and mostly there are few samples
-        return [[row] for row in range(len(asked.images))]
+    if asked.views or asked.waveforms:  # several sizes or lengths agree seldom
+        return [[row] for row in range(len(asked.names))]
     return batches_of_equal_shape(asked.images)
 
 
@@ -164,7 +172,7 @@ def _read_table(asked: Asked, path: Path, columns) -> None:
 
 
 def _read_pictures(asked: Asked, path: Path, columns: int) -> None:
-    for file in _files(path):
+    for file in _files(path, PICTURE_SUFFIXES, "picture"):
         try:
             image = shrink(decode_image(file.read_bytes()))
         except (OSError, ValueError) as error:
@@ -176,13 +184,25 @@ def _read_pictures(asked: Asked, path: Path, columns: int) -> None:
         asked.labels.append("")
 
 
-def _files(path: Path) -> list[Path]:
-    """A picture, or all pictures below a folder."""
+def _read_recordings(asked: Asked, path: Path, rate: int) -> None:
+    for file in _files(path, RECORDING_SUFFIXES, "recording"):
+        try:
+            waveform = resampled(*read_recording(str(file)), rate)
+        except ValueError as error:
+            asked.broken.append(f"{file}: {error}; give a sound file")
+            continue
+        asked.names.append(str(file))
+        asked.waveforms.append(waveform)
+        asked.labels.append("")
+
+
+def _files(path: Path, suffixes: tuple[str, ...], kind: str) -> list[Path]:
+    """A file, or all files of a kind below a folder."""
     if path.is_file():
         return [path]
-    found = sorted(inner for inner in path.rglob("*") if inner.suffix.lower() in PICTURE_SUFFIXES)
+    found = sorted(inner for inner in path.rglob("*") if inner.suffix.lower() in suffixes)
     if not found:
-        raise InputError(f"{path} holds no picture ({', '.join(PICTURE_SUFFIXES)})")
+        raise InputError(f"{path} holds no {kind} ({', '.join(suffixes)})")
     return found
 
 
@@ -191,6 +211,8 @@ def _raw_inputs(records: tuple, asked: Asked) -> dict[str, list[np.ndarray]]:
     names = {record.name: record for record in records}
     raw = {"image": asked.images} if "image" in names else {}
     raw |= asked.views
+    if "waveform" in names:
+        raw["waveform"] = asked.waveforms
     if "measurements" in names:
         raw["measurements"] = asked.measurements
     if "landmarks" in names:

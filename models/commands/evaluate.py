@@ -82,7 +82,8 @@ def _judge(model, table, probabilities, others, target: float | None) -> dict:
 
 def _read_others(model, folder: Path):
     kind = model.options.REAL_DATA
-    return model.read_table(kind if kind == "specimens" else "folders", str(folder), strict=False)
+    kind = kind if kind in ("specimens", "tracks") else "folders"
+    return model.read_table(kind, str(folder), strict=False)
 
 
 def _own_split(model, part: str | None) -> tuple[dict, Table]:

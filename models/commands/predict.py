@@ -1,4 +1,4 @@
-"""`run.py predict`: ask a saved run about pictures."""
+"""`run.py predict`: ask a saved run about pictures or recordings."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from training.calibration import OTHER, Calibration
 
 
 def run(words: list[str]) -> int:
-    parser = Parser("predict", "Ask a saved run about pictures.")
+    parser = Parser("predict", "Ask a saved run about pictures or recordings.")
     parser.add_run()
     parser.add_argument(
         "inputs",
         metavar="INPUT",
         nargs="+",
-        help="pictures, folders of them, or tables of specimens (.csv)",
+        help="pictures or recordings, folders of them, or tables of specimens (.csv)",
     )
     parser.add_argument(
         "--top", type=int, default=3, metavar="N", help="classes to show (default 3)"

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 from keras import layers
 
-from datasets.errors import InputError
 from datasets.landmarks import POINTS
 from models.base import NNModel
+from models.branches import frozen_part, trained_branch
 from models.emotion.faces import FACE, FaceOptions, load_faces, sample_weights
 from models.emotion.nn1 import NN1
 from models.emotion.nn2 import NN2
 from models.inputs import ImageInput, LandmarkInput
 from models.options import option
-from models.runs import draft_folder, find_run, read_json, runs_in
 from training.phases import Phase
 
 LEARNING_RATES = {"decisions": 5e-4, "features": 5e-5}
-
-log = logging.getLogger("menagerie")
 
 
 @dataclass(frozen=True)
@@ -115,55 +110,6 @@ class FinalNN(NNModel):
         )
 
     def _branch(self, model_class, run, output, name) -> keras.Model:
-        """One output of a trained branch, as a single layer that does not train."""
-        branch = self._trained(model_class, run)
-        part = keras.Model(branch.model.input, branch.model.output[output], name=name)
-        part.trainable = False
-        return part
-
-    def _trained(self, model_class, run):
-        """The branch to use: the run asked for, the newest that fits, or a new one."""
-        folder = find_run(run, self.out) if run else self._newest(model_class)
-        if folder is None:
-            return self._train_branch(model_class)
-        branch = model_class.loadModel(folder)
-        self._check_data(folder)
-        command = read_json(folder, "metadata.json")["command"]
-        self._tell(f"{model_class.name()}: uses the run {folder}, made by {command}")
-        return branch
-
-    def _newest(self, model_class) -> Path | None:
-        """The newest run on the same samples, split in the same way."""
-        wanted = self.splits.fingerprint(self.table)
-        fitting = [
-            folder
-            for folder in runs_in(self.out / model_class.name())
-            if read_json(folder, "metadata.json")["split"] == wanted
-        ]
-        return fitting[-1] if fitting else None
-
-    def _check_data(self, folder):
-        if read_json(folder, "metadata.json")["split"] != self.splits.fingerprint(self.table):
-            raise InputError(
-                f"{folder} was trained on other data or another split: its training faces may be "
-                "test faces here; name a run with the same --data-dir, --split-rule and --seed"
-            )
-
-    def _train_branch(self, model_class):
-        names = (
-            "data", "data_dir", "split_rule", "folds", "fold", "group", "seed", "preset",
-            "class_weights",
-        )  # fmt: skip
-        shared = {name: getattr(self.options, name) for name in names}
-        branch = model_class(model_class.Options(**shared), self.out, self.run)
-        self._tell(f"{model_class.name()}: no run on this data and split yet, trained a new one")
-        branch.use_data(self.table, self.splits)
-        branch.createArchitecture()
-        branch.prepareModel()
-        branch.train(resume=draft_folder(self.out, branch.name(), branch.run).exists())
-        log.info("%s: saved as %s", model_class.name(), branch.save())
-        return branch
-
-    def _tell(self, line):
-        log.info(line)
-        self.notes.append(line)
+        weights = self.options.class_weights
+        branch = trained_branch(self, model_class, run, lambda _: True, class_weights=weights)
+        return frozen_part(branch, output, name)

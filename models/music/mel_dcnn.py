@@ -1,0 +1,225 @@
+"""MelDCNN: genre and artist group factors from mel spectrograms (paper 002, section 3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import keras
+import numpy as np
+from keras import layers
+
+from datasets.artist_groups import ArtistGroups, check_tasks, fit_artist_groups
+from datasets.base import Table
+from datasets.errors import InputError
+from datasets.spectrogram_excerpts import RandomExcerpt, middles
+from datasets.spectrograms import BANDS
+from models.base import NNModel
+from models.music.front_end import band_statistics
+from models.music.mel_network import shared_block, task_features, width_like
+from models.music.segments import BySegment, MeanOfSegments, Segments
+from models.music.tracks import (
+    TASKS,
+    MusicOptions,
+    divide,
+    music_inputs,
+    read_tracks,
+    task_letters,
+)
+from models.options import option
+from training.phases import Phase
+from training.schedules import schedule
+from training.tasks import Task
+
+GLANCE = 3  # seconds of a validation track that are looked at after an epoch
+SPARSE = "sparse_categorical_crossentropy"
+READOUT = {"epochs": 40, "views": 8}
+
+
+@dataclass(frozen=True)
+class MelDCNNOptions(MusicOptions):
+    """Options of MelDCNN."""
+
+    SYNTHETIC_RECOMMENDED = {"epochs": 24}
+    PRESETS = {
+        "paper": {
+            "split_rule": "holdout",
+            "epochs": 200,
+            "batch_size": 64,
+            "learning_rate": 1e-3,
+            "schedule": "constant",
+            "frames": 43,
+            "weight_decay": 1e-5,
+        },
+        "recommended": {
+            "split_rule": "stratified",
+            "epochs": 40,
+            "batch_size": 32,
+            "learning_rate": 2e-3,
+            "schedule": "cosine",
+            "frames": 43,
+            "weight_decay": 1e-5,
+        },
+    }
+
+    tasks: str = option(
+        "what is learnt, in letters: g genre; artist group factors of m MFCC, d delta-MFCC, e "
+        "whole songs, s sub-genres; several, such as gmd, share their first block",
+        "g",
+    )
+    wide_as: int | None = option(
+        "widen the network of one task until it has the parameters of so many", minimum=2, maximum=5
+    )
+    factors: int = option("artist group factors of each kind", 40, minimum=2)
+    words: int = option("of the dictionary that sounds are counted in", 2048, minimum=2)
+    hard_targets: bool = option("learn the strongest factor of an artist, not all of them", False)
+    weight_decay: float | None = option("factor of the squared weights in the loss", minimum=0.0)
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._set("tasks", task_letters(self.tasks))
+        if self.wide_as and len(self.tasks) > 1:
+            raise InputError(f"--wide-as widens the network of one task; --tasks {self.tasks}")
+        if self.patience and self.tasks != "g":
+            raise InputError("--patience: the validation part judges genres alone: take --tasks g")
+
+
+class MelDCNN(NNModel):
+    """A convolutional network on segments of a second, one path for each task.
+
+    Input `waveform`, fitted as log-mel spectrogram (batch, frames, 128) in dB, NaN past the end.
+    Outputs: `features` (batch, 256 for each task), the means over a recording's segments, also as
+    `embedding`; `probabilities` (batch, genres); while it trains, `factors_m` and the like.
+    Without the task g, a last layer on the finished features tells the genres.
+    """
+
+    Options = MelDCNNOptions
+    divide = staticmethod(divide)
+
+    @property
+    def inputs(self):
+        return music_inputs(self)
+
+    def read_table(self, name: str, data_dir, strict: bool = True) -> Table:
+        return read_tracks(self, name, data_dir, strict)
+
+    def loadData(self):
+        table = self.read_table(self.options.data, self.options.data_dir)
+        if not self.is_loaded:
+            check_tasks(self.options.tasks, table)
+        self.split_table(table)
+
+    @cached_property
+    def groups(self) -> dict[str, ArtistGroups]:
+        """Task -> the groups of the artists of the training part."""
+        options, found = self.options, {}
+        for task in options.tasks.replace("g", ""):
+            found[task] = fit_artist_groups(
+                task, self.table, self.splits.train, options.seed, options.factors, options.words
+            )
+            self.notes += found[task].notes
+        return found
+
+    def createArchitecture(self):
+        options = self.options
+        spectrograms = self.table.modalities["waveform"].spectrograms[self.splits.train]
+        outputs_of = {"g": len(self.table.labels)}
+        outputs_of |= {task: found.factors.shape[1] for task, found in self.groups.items()}
+        width, decay = self._width(outputs_of), options.weight_decay
+        self.seed_weights()  # whatever was drawn for the groups
+
+        waveform = keras.Input((None, BANDS), name="waveform")
+        segments, inside = Segments(options.frames, name="segments")(waveform)
+        mean, variance = band_statistics(spectrograms)
+        standard = layers.Normalization(mean=mean, variance=variance, name="standard")(segments)
+
+        seen = shared_block(standard, width, decay)
+        features = {
+            task: BySegment(name=f"{TASKS[task]}_features")(
+                [task_features(seen, TASKS[task], width, decay), inside]
+            )
+            for task in options.tasks
+        }
+        answers = {task: self._head(task, outputs_of[task])(features[task]) for task in features}
+        joined = next(iter(features.values()))
+        if len(features) > 1:
+            joined = layers.Concatenate(name="joined")(list(features.values()))
+        if "g" not in features:
+            answers["g"] = layers.Dense(
+                outputs_of["g"], activation="softmax", name="probabilities"
+            )(joined)
+
+        whole = MeanOfSegments(name="mean_features")([joined, inside])
+        outputs = {"features": whole, "embedding": whole}
+        for task, answer in answers.items():
+            mean = MeanOfSegments(name=f"mean_{_output(task)}")([answer, inside])
+            outputs[_output(task)] = mean
+        self.model = keras.Model({"waveform": waveform}, outputs, name="network")
+
+    def _head(self, task: str, classes: int):
+        """Features of the segments -> probabilities, by one dense layer."""
+        decay = self.options.weight_decay
+        dropout = layers.Dropout(0.5, name=f"{TASKS[task]}_dropout")
+        dense = layers.Dense(
+            classes,
+            activation="softmax",
+            kernel_regularizer=keras.regularizers.L2(decay) if decay else None,
+            name=_output(task),
+        )
+        return lambda features: dense(dropout(features))
+
+    def _width(self, outputs_of: dict[str, int]) -> float:
+        if not self.options.wide_as:
+            return 1.0
+        (task,) = self.options.tasks
+        width = width_like(self.options.wide_as, outputs_of[task], self.options.factors)
+        self.notes.append(f"Every layer {width:.3f} times as wide as published.")
+        return width
+
+    def prepareModel(self):
+        options = self.options
+        shared = {
+            "batch_size": options.batch_size,
+            "augment": RandomExcerpt(options.frames),
+            "glance": self._glance,
+        }
+        epochs = options.epochs * len(options.tasks)  # spec 002, 2c
+        rates = schedule(options.schedule, options.learning_rate, epochs, options.patience)
+        if options.tasks == "g":
+            learning = {"optimizer": self._optimizer()}
+        else:
+            learning = {"tasks": tuple(self._task(task) for task in options.tasks)}
+        keep = "val_loss" if options.patience else None
+        learnt = Phase("training", epochs, callbacks=rates, keep_best=keep, **learning, **shared)
+        self.phases = (learnt,)
+        if "g" not in options.tasks:
+            self.phases += (
+                Phase(
+                    "readout",
+                    optimizer=keras.optimizers.Adam(1e-3),
+                    trainable=("probabilities",),
+                    **READOUT,
+                    **shared,
+                ),
+            )
+
+    def _task(self, task: str) -> Task:
+        if task == "g":
+            return Task("genre", "probabilities", None, SPARSE, self._optimizer())
+        artists = self.table.frame["artist"].iloc[self.splits.train]
+        targets = self.groups[task].targets(artists.to_numpy())
+        if self.options.hard_targets:
+            targets = np.eye(targets.shape[1], dtype=np.float32)[targets.argmax(axis=1)]
+        loss = "categorical_crossentropy"
+        return Task(TASKS[task], _output(task), targets, loss, self._optimizer())
+
+    def _glance(self, arrays: dict) -> dict:
+        most = max(GLANCE * 43, self.options.frames)  # a segment at least
+        return {name: middles(column, most) for name, column in arrays.items()}
+
+    def _optimizer(self):
+        return keras.optimizers.Adam(self.options.learning_rate, epsilon=1e-8)
+
+
+def _output(task: str) -> str:
+    return "probabilities" if task == "g" else f"factors_{task}"

@@ -1,0 +1,88 @@
+"""Whole recordings in segments of a second: cut apart, told apart, put together again.
+
+Frames past the end of a recording are NaN, so that recordings of different lengths share batches.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from datasets.spectrograms import SILENCE
+
+
+@keras.saving.register_keras_serializable("menagerie")
+class Segments(keras.layers.Layer):
+    """Half-overlapping segments of log-mel spectrograms (paper 002, section 3.2.3).
+
+    Input: (batch, any frames, bands) in dB, NaN past the end. Output: the segments,
+    (batch * segments, frames, bands), those of a recording one after the other, with silence in
+    place of NaN; and (batch, segments), 1 for those that lie inside their recording, else 0. The
+    first segment of a recording counts also where the recording is shorter.
+    """
+
+    def __init__(self, frames: int, **keywords):
+        super().__init__(**keywords)
+        self.frames = frames
+
+    def call(self, spectrograms):
+        frames, hop = self.frames, self.frames // 2
+        length = ops.shape(spectrograms)[1]
+        short = frames - length
+        missing = short if isinstance(short, int) and short > 0 else ops.maximum(short, 0)
+        silence = float("nan")
+        padded = ops.pad(spectrograms, ((0, 0), (0, missing), (0, 0)), constant_values=silence)
+        count = 1 + ops.maximum(length - frames, 0) // hop
+        starts = ops.arange(count) * hop
+        places = starts[:, None] + ops.arange(frames)[None]
+        cut = ops.take(padded, places, axis=1)
+        is_inside = ~ops.isnan(cut[:, :, -1, 0]) | (ops.arange(count) == 0)[None]
+        cut = ops.where(ops.isnan(cut), SILENCE, cut)
+        bands = spectrograms.shape[-1]
+        return ops.reshape(cut, (-1, frames, bands)), ops.cast(is_inside, self.compute_dtype)
+
+    def compute_output_spec(self, spectrograms):
+        batch, length, bands = spectrograms.shape
+        count = None if length is None else 1 + max(length - self.frames, 0) // (self.frames // 2)
+        whole = None if None in (batch, count) else batch * count
+        return (
+            keras.KerasTensor((whole, self.frames, bands), self.compute_dtype),
+            keras.KerasTensor((batch, count), self.compute_dtype),
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "frames": self.frames}
+
+
+@keras.saving.register_keras_serializable("menagerie")
+class BySegment(keras.layers.Layer):
+    """What a network makes of segments, in rows by their recording.
+
+    Inputs: (batch * segments, width) and (batch, segments), as `Segments` leaves them. Output:
+    (batch, segments, width).
+    """
+
+    def call(self, inputs):
+        values, inside = inputs
+        shape = ops.shape(inside)
+        return ops.reshape(values, (shape[0], shape[1], values.shape[-1]))
+
+    def compute_output_shape(self, shapes):
+        return (*shapes[1], shapes[0][-1])
+
+
+@keras.saving.register_keras_serializable("menagerie")
+class MeanOfSegments(keras.layers.Layer):
+    """Mean over the segments that lie inside their recording (paper 002, section 3.2.3).
+
+    Inputs: (batch, segments, width) and (batch, segments), as `Segments` leaves them. Output:
+    (batch, width).
+    """
+
+    def call(self, inputs):
+        values, inside = inputs
+        weights = inside / ops.sum(inside, axis=1, keepdims=True)
+        return ops.sum(values * weights[..., None], axis=1)
+
+    def compute_output_shape(self, shapes):
+        return (shapes[0][0], shapes[0][-1])
