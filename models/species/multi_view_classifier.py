@@ -46,7 +46,12 @@ class MultiViewOptions(BackboneOptions):
         "image_size": 64,
         "crop_init": "random",
     }
-    SYNTHETIC_RECOMMENDED = {"epochs": 24, "learning_rate": 4e-3, "rank_epochs": 4}
+    SYNTHETIC_RECOMMENDED = {
+        "epochs": 24,
+        "learning_rate": 4e-3,
+        "rank_epochs": 4,
+        "head_epochs": 0,
+    }
     PRESETS = {
         "paper": {
             "split_rule": "random",
@@ -57,6 +62,7 @@ class MultiViewOptions(BackboneOptions):
             "pooling": "average",
             "dropout": 0.2,
             "start_rank": "genus",
+            "head_epochs": 0,
             "crop_init": "random",
             "auxiliary": 0.4,
             "augmentation": "paper",
@@ -74,6 +80,7 @@ class MultiViewOptions(BackboneOptions):
             "image_size": 160,
             "pooling": "average",
             "dropout": 0.2,
+            "head_epochs": 30,
             "rank_epochs": 3,
             "crop_init": "pretrained",
             "auxiliary": 0.0,
@@ -93,6 +100,11 @@ class MultiViewOptions(BackboneOptions):
     start_rank: str | None = option(
         "rank to be told apart first; each finer one then begins with what its parents have "
         "learnt; none: the finest rank alone is trained"
+    )
+    head_epochs: int | None = option(
+        "epochs in which the first rank's last layer trains alone, on a pretrained network that "
+        "stays as it is; 0: none",
+        minimum=0,
     )
     rank_epochs: int | None = option("epochs, of all, for each rank above the finest", minimum=1)
     half_epochs: bool | None = option("epochs are half passes over the data, as in the paper")
@@ -141,6 +153,11 @@ class MultiViewOptions(BackboneOptions):
             raise InputError(
                 f"--views {self.views}: the organisms are drawn once each, without a box: take "
                 "whole or centre, or your own data"
+            )
+        if self.head_epochs and self.weights == "none":
+            raise InputError(
+                f"--head-epochs {self.head_epochs}: a network with random weights has nothing to "
+                "build on: take --head-epochs 0, or give --weights"
             )
         if self.width < 1 and self.weights != "none":
             raise InputError(

@@ -28,6 +28,7 @@ EXPERIMENTS = {
     "E3": (((1e-1, 3),), ((1e-1, 2), (1e-2, 2), (1e-3, 1), (1e-4, 1))),
     "E3-as-printed": (((1e-1, 3),), ((1e-1, 2), (1e-2, 2), (1e-3, 2))),
 }
+HEAD_RATE = 5e-3  # of a head that trains alone
 AUXILIARY_WIDTHS = (128, 768)  # of its two convolutions (Szegedy et al. 2017, as in TF-Slim)
 
 
@@ -129,7 +130,7 @@ def auxiliary_features(feature_map, width: float):
 
 
 def rank_phases(options, heads: Heads, shared: dict) -> tuple[Phase, ...]:
-    """One phase per rank, from the coarsest trained to the finest.
+    """One phase per rank, from the coarsest trained to the finest, perhaps behind one of a head.
 
     Args:
         options: MultiViewOptions.
@@ -139,7 +140,7 @@ def rank_phases(options, heads: Heads, shared: dict) -> tuple[Phase, ...]:
     Raises:
         InputError: the epochs do not suffice for all ranks.
     """
-    phases, above = [], None
+    phases, above = _head_alone(options, heads, shared), None
     told = zip(heads.depths, _rates(options, len(heads.depths)), strict=True)
     for depth, (epochs, rate, callbacks) in told:
         handing = above and heads.hand_down(above, depth, options.mix, options.seed)
@@ -159,6 +160,31 @@ def rank_phases(options, heads: Heads, shared: dict) -> tuple[Phase, ...]:
         )
         above = depth
     return tuple(phases)
+
+
+def _head_alone(options, heads: Heads, shared: dict) -> list[Phase]:
+    """The first rank's head, on what the pretrained network makes of the pictures as they are.
+
+    A head that knows nothing would pull at the pretrained weights (Kumar et al. 2022, ICLR).
+    """
+    if not options.head_epochs:
+        return []
+    depth = heads.first
+    name, rate, epochs = heads.name(depth), HEAD_RATE, options.head_epochs
+    alone = {"augment": None, "sampling": None, "keep_best": None}
+    return [
+        Phase(
+            name=f"head of {heads.taxonomy.ranks[depth - 1]}",
+            epochs=epochs,
+            optimizer=keras.optimizers.AdamW(rate),
+            output=name,
+            classes=heads.taxonomy.ancestors[depth],
+            trainable=(name,),
+            callbacks=schedule("cosine", rate, epochs, None),
+            loss=SmoothedCrossEntropy(options.label_smoothing or 0.0),
+            **shared | alone,
+        )
+    ]
 
 
 def _objective(options, heads: Heads, depth: int) -> AuxiliaryObjective | None:
