@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -63,6 +63,7 @@ class Run:
         started: when the training began.
         taxonomy: whose leaves the classes are; None where they are none.
         trained_on: parts that the network has learnt from.
+        groups: task -> groups of artists (`datasets.artist_groups`) that it has learnt.
     """
 
     model: str
@@ -83,6 +84,7 @@ class Run:
     started: datetime
     taxonomy: Taxonomy | None = None
     trained_on: tuple[str, ...] = ("train",)
+    groups: dict = field(default_factory=dict)
 
     @cached_property
     def specificity(self) -> RunSpecificity | None:

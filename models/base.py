@@ -13,9 +13,10 @@ The steps and their names are those of paper 004, section 5.3.2.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar, final
 
 import keras
@@ -78,6 +79,7 @@ class NNModel(abc.ABC):
     divide: ClassVar[Callable[[Table, Options], Division]] = staticmethod(split_as_told)
     backbone = None  # models.backbones.Backbone, where the network begins with one
     taxonomy = None  # datasets.taxonomy.Taxonomy, where the classes are the leaves of one
+    groups: Mapping = MappingProxyType({})  # task -> datasets.artist_groups.ArtistGroups
 
     table: Table = SetBy("loadData()")
     splits: Splits = SetBy("loadData()")
@@ -246,6 +248,7 @@ class NNModel(abc.ABC):
             notes=tuple(self.notes),
             taxonomy=self.taxonomy,
             trained_on=self.learnt_parts(),
+            groups=dict(self.groups),
             started=self._started,
         )
         self.folder = artefact.write_run(draft, run)

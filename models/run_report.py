@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from datasets.audit import Audit, audit
+from models.music.group_figures import draw_groups
 from models.run_certainty import draw_certainty, rejection_lines
 from models.species.depth_figures import draw_depth, rank_results, readable_ranks
 from training import reports
@@ -40,6 +41,8 @@ def write_report(folder: Path, run, metadata: dict, history: pd.DataFrame) -> No
     figures |= _confusions(run, folder)
     if run.specificity:
         figures["Answers as deep as they are sure"] = draw_depth(run, folder)
+    if run.groups:
+        figures["Groups of artists"] = draw_groups(run.groups, metadata["seed"], folder)
     figures["Certainty"] = draw_certainty(run, folder)
     figures |= _mistakes(run, folder)
     figures["Data"] = _data_figures(run, found, folder)
