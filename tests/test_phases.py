@@ -359,6 +359,20 @@ def test_only_in_training_mode_a_batch_normalises_itself(batch_norm):
     assert (np.abs(one - other).max() > 0.01) == (batch_norm == "train")
 
 
+def test_kept_batch_normalisations_stay_as_they_are_while_their_neighbours_train():
+    network = nested()
+    for before in ("train", "inference", "kept"):
+        set_trainable(network, None, before)
+        set_trainable(network, None, "kept")
+        layers = {f"{layer}/{part}" for layer in ("first", "second") for part in ("kernel", "bias")}
+        assert trainable(network) == HEAD | layers
+        given = {"given": TRAIN[0]["given"][:12]}
+        one, other = (np.asarray(network(given, training=mode)["probabilities"]) for mode in (0, 1))
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    set_trainable(network, None)
+    assert {"norm/gamma", "norm/beta"} <= trainable(network)
+
+
 def test_averages_that_move_are_not_stored_as_frozen():
     network = nested()
     whole = keras.Model(network.input, network.output["probabilities"])

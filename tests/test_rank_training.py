@@ -88,6 +88,26 @@ def test_epochs_are_divided_among_the_ranks():
         phases(Heads(TREE, 1, False), options("recommended", epochs=4, rank_epochs=2))
 
 
+def test_a_pretrained_network_begins_with_its_first_head_alone():
+    told = options("recommended", data_dir="DIR", weights="FILE", epochs=8, rank_epochs=2)
+    assert (told.head_epochs, told.batch_norm) == (30, "kept")
+    head, genus, species = phases(Heads(TREE, 2, False), told)
+    assert (head.name, head.epochs, head.trainable) == ("head of genus", 30, ("rank_genus",))
+    assert head.output == genus.output == "rank_genus"
+    np.testing.assert_array_equal(head.classes, genus.classes)
+    assert head.augment is None
+    assert genus.trainable is species.trainable is None
+    assert genus.epochs + species.epochs == 8
+
+
+def test_a_random_network_has_nothing_to_keep():
+    told = options("recommended", weights="none")
+    assert (told.head_epochs, told.batch_norm) == (0, "train")
+    for wrong in ({"head_epochs": 3}, {"batch_norm": "kept"}):
+        with pytest.raises(InputError, match="random weights"):
+            options("recommended", weights="none", **wrong)
+
+
 def test_which_experiment_is_followed():
     assert published(options(views="whole"), 1) == "E1"
     assert published(options(), 1) == "E2"

@@ -55,7 +55,8 @@ class Phase:
         plain_view: whether the first of these views is the sample as it is.
         keep_best: figure of the history whose best epoch is kept; None keeps the last epoch.
         batch_norm: what frozen batch normalisations do: `inference` uses what they know, `train`
-            normalises by the batch and goes on averaging, as in PyTorch's training mode.
+            normalises by the batch and goes on averaging, as in PyTorch's training mode. `kept`
+            freezes all of them, also those of layers that train.
         sampling: which samples make up each epoch; None for all of them, shuffled.
         objective: such as `training.objectives.TripletObjective`, in place of `loss`.
         glance: validation samples, fitted to the network -> the part of each that is looked at
@@ -234,7 +235,7 @@ def set_trainable(
         network: whose layers are meant.
         names: of layers that train.
         batch_norm: `train` lets frozen batch normalisations normalise by the batch and go on
-            averaging, their scale and shift still frozen.
+            averaging, their scale and shift still frozen; `kept` freezes all of them.
 
     Raises:
         ValueError: the network has no layer of that name.
@@ -246,6 +247,9 @@ def set_trainable(
         _switch(layer, names is None or layer.name in whole)
     for name in set(names or ()) - whole:
         _unfreeze_inner(network, *name.split("/", 1))
+    if batch_norm == "kept":
+        for layer in _batch_norms(network):
+            _switch(layer, False)
     if batch_norm == "train":
         for layer in _batch_norms(network):
             if not layer.trainable:

@@ -46,12 +46,7 @@ class MultiViewOptions(BackboneOptions):
         "image_size": 64,
         "crop_init": "random",
     }
-    SYNTHETIC_RECOMMENDED = {
-        "epochs": 24,
-        "learning_rate": 4e-3,
-        "rank_epochs": 4,
-        "head_epochs": 0,
-    }
+    SYNTHETIC_RECOMMENDED = {"epochs": 24, "learning_rate": 4e-3, "rank_epochs": 4}
     PRESETS = {
         "paper": {
             "split_rule": "random",
@@ -63,6 +58,7 @@ class MultiViewOptions(BackboneOptions):
             "dropout": 0.2,
             "start_rank": "genus",
             "head_epochs": 0,
+            "batch_norm": "train",
             "crop_init": "random",
             "auxiliary": 0.4,
             "augmentation": "paper",
@@ -80,7 +76,6 @@ class MultiViewOptions(BackboneOptions):
             "image_size": 160,
             "pooling": "average",
             "dropout": 0.2,
-            "head_epochs": 30,
             "rank_epochs": 3,
             "crop_init": "pretrained",
             "auxiliary": 0.0,
@@ -89,6 +84,9 @@ class MultiViewOptions(BackboneOptions):
             "jpeg_only": False,
         },
     }
+
+    RECOMMENDED_PRETRAINED = {"head_epochs": 30, "batch_norm": "kept"}
+    RECOMMENDED_RANDOM = {"head_epochs": 0, "batch_norm": "train"}
 
     ranks: str | None = option("taxonomic columns, from coarse to fine, separated by commas")
     views: str = option(
@@ -105,6 +103,11 @@ class MultiViewOptions(BackboneOptions):
         "epochs in which the first rank's last layer trains alone, on a pretrained network that "
         "stays as it is; 0: none",
         minimum=0,
+    )
+    batch_norm: str | None = option(
+        "of the network: train, by each batch; kept, as the pretrained network has it, for batches "
+        "too small to tell",
+        choices=("train", "kept"),
     )
     rank_epochs: int | None = option("epochs, of all, for each rank above the finest", minimum=1)
     half_epochs: bool | None = option("epochs are half passes over the data, as in the paper")
@@ -147,12 +150,23 @@ class MultiViewOptions(BackboneOptions):
     least_pictures: int | None = option("species with fewer pictures are left out", minimum=1)
     jpeg_only: bool | None = option("leave out pictures that are no JPEG files")
 
+    def _choose_preset(self):
+        super()._choose_preset()
+        if self.preset == "recommended":
+            known = self.weights != "none"
+            self._fill_in(self.RECOMMENDED_PRETRAINED if known else self.RECOMMENDED_RANDOM)
+
     def __post_init__(self):
         super().__post_init__()
         if self.data in SYNTHETIC and self.views in ("box", "pictures"):
             raise InputError(
                 f"--views {self.views}: the organisms are drawn once each, without a box: take "
                 "whole or centre, or your own data"
+            )
+        if self.batch_norm == "kept" and self.weights == "none":
+            raise InputError(
+                "--batch-norm kept: a network with random weights has averages of nothing: take "
+                "--batch-norm train, or give --weights"
             )
         if self.head_epochs and self.weights == "none":
             raise InputError(
@@ -280,6 +294,7 @@ class MultiViewClassifier(NNModel):
                 "augment": augmentation(options, self.inputs[0]),
                 "sampling": HalfPasses() if options.half_epochs else None,
                 "keep_best": "val_loss" if options.patience else None,
+                "batch_norm": "kept" if options.batch_norm == "kept" else "inference",
             },
         )
         ranks = ", then ".join(phase.name for phase in self.phases)
