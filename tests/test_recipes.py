@@ -7,22 +7,35 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import run
-from datasets.synthetic import faces, organisms, reef, snails
+from datasets.synthetic import faces, music, organisms, reef, snails
 from models import artefact, pretrained
 from models.backbones import Backbone, build_backbone
 from models.clownfish import findings, net96
+from models.music import mel_dcnn
 from models.species import multi_view_classifier
-from training.recipes import clownfish_tables, recipe_names
+from tests.tone_tracks import make_small, tone_tracks
+from training.recipes import clownfish_tables, music_splits, music_sweep, recipe_names
 from training.statistics import mean_over_runs
 
 TABLES = "clownfish_tables"
+MUSIC = ["--set", "epochs=1", "--set", "TransferMLP.width=8", "--set", "stored-views=1"]
 SMALLER = {
     TABLES: ["--set", "TransferCNN.image-size=32"],
     "species_table1": ["--set", "image-size=32"],
     "snails_figure4": ["--set", "image-size=32", "--set", "backbone=resnet18"],
+    "music_sweep": MUSIC,
+    "music_splits": MUSIC,
 }
+# Of the sets of tasks those of g and s, as to group artists by their sub-genres takes no time.
+ROWS = {
+    music_sweep: (
+        "STN g", "STN s", "MTN gs", "transfer STN g", "transfer STN gs", "transfer MTN gs",
+    ),
+    music_splits: ("STN g", "transfer", "STN g, by artist", "transfer, by artist"),
+}  # fmt: skip
 
 
 CUT_AT = {"resnet18": ("conv",), "mobilenet_v2_035": ("block_1", "block_4", "block_13")}
@@ -50,6 +63,7 @@ def tiny():
         reef: reef.load(130),
         snails: snails.load(130),
         organisms: organisms.load(130),
+        music: replace(tone_tracks(36, artists=12), provenance="made like Menagerie's"),
     }
 
 
@@ -71,6 +85,11 @@ def reads(tiny, monkeypatch):
     monkeypatch.setattr(net96, "DENSE", (12, 8))
     for module in (pretrained, multi_view_classifier):
         monkeypatch.setattr(module, "build_backbone", small_backbone)
+    make_small(monkeypatch)
+    monkeypatch.setattr(mel_dcnn, "READOUT", {"epochs": 1, "views": 1})
+    for module, names in ROWS.items():
+        rows = (replace(row, in_quick=row.name in names) for row in module.RECIPE.rows)
+        monkeypatch.setattr(module, "RECIPE", replace(module.RECIPE, rows=tuple(rows)))
     monkeypatch.setattr(artefact, "write_report", lambda *_: None)
     monkeypatch.setattr(artefact, "_write_savedmodel", lambda *_: None)
     return found
@@ -82,9 +101,12 @@ def out(tmp_path_factory):
 
 
 def quick(name, out):
-    return run.main(
-        ["recipe", name, "--quick", "--json", "--out", str(out), *SMALLER.get(name, [])]
-    )
+    words = ["recipe", name, "--quick", "--json", "--out", str(out), *SMALLER.get(name, [])]
+    tf.config.run_functions_eagerly(SMALLER.get(name) is MUSIC)  # sooner done than compiled
+    try:
+        return run.main(words)
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 def answer_of(name, out, capsys):
@@ -141,6 +163,25 @@ def test_a_mean_over_three_runs_has_students_interval():
     assert mean.mean == 2.0
     assert mean.high - mean.mean == pytest.approx(4.302653 / 3**0.5, rel=1e-5)
     assert mean_over_runs([5.0]).low is None
+
+
+# --- music: rows that use several others
+
+
+def test_a_row_has_the_runs_of_all_rows_that_it_uses(out, capsys):
+    answer_of("music_sweep", out, capsys)
+    answer_of("music_splits", out, capsys)
+    for row, networks in {
+        "transfer-stn-gs": ("stn-g", "stn-s"),
+        "transfer-mtn-gs": ("mtn-gs",),
+        "transfer": ("stn-g",),  # trained for the sweep
+        "transfer-by-artist": ("stn-g-by-artist",),
+    }.items():
+        folder = out / "TransferMLP" / f"recipe-{row}-quick-demonstration-seed0"
+        runs = [f"MelDCNN/recipe-{one}-quick-demonstration-seed0" for one in networks]
+        assert json.loads((folder / "config.json").read_text())["networks"] == ",".join(runs)
+        notes = " ".join(json.loads((folder / "metadata.json").read_text())["notes"])
+        assert all(run in notes for run in runs)
 
 
 # --- the clownfish tables: rows of their own species from one table

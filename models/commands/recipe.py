@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import logging
 import typing
+from argparse import SUPPRESS, ArgumentTypeError
+from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
-
-import keras
 
 from datasets.errors import InputError
 from models import model_class
 from models.artefact import read_history, write_json
 from models.commands.parser import Parser, print_json, user_path
+from models.commands.recipe_pool import serve
+from models.commands.recipe_runs import RecipeRuns
 from models.options import flag
-from models.runs import draft_folder, read_json
-from training.recipes import Recipe, Row, recipe_names
+from models.runs import read_json
+from training.recipes import Recipe, recipe_names
 from training.reports import plot_comparison
 from training.statistics import mean_over_runs
 
 PARTS = ("validation", "test")
-OWN_FLAGS = {"data_dir": "--data-dir", "data": "--data-dir", "seed": "--seeds"}
-
-log = logging.getLogger("menagerie")
+OWN_FLAGS = {"data_dir": "--data-dir", "data": "--data", "seed": "--seeds"}
 
 
 def run(words: list[str]) -> int:
@@ -33,6 +31,7 @@ def run(words: list[str]) -> int:
     parser.add_argument(
         "--data-dir", type=user_path, help="the real data; without it, the demonstration set"
     )
+    parser.add_argument("--data", help="what they are, such as fma, where it cannot be told")
     parser.add_argument("--quick", action="store_true", help="one seed or fold, few epochs")
     parser.add_argument(
         "--full",
@@ -50,29 +49,35 @@ def run(words: list[str]) -> int:
         help="another value of an option, in all rows that have it or in those of a model, such as "
         "TransferCNN.weights=FILE; may be repeated",
     )
+    parser.add_argument(
+        "--processes",
+        type=_processes,
+        default=1,
+        metavar="N",
+        help="train so many rows at a time, each in a process that has its share of the cores "
+        "(default 1)",
+    )
+    parser.add_argument("--worker", action="store_true", help=SUPPRESS)
     parser.add_out()
     parser.add_json()
     arguments = parser.parse(words, "recipe")
-    recipe = _recipe(arguments.name, arguments.full)
+    recipe = _recipe(arguments)
+    trained = RecipeRuns(recipe, _settings(arguments.set, recipe), arguments)
+    if arguments.worker:
+        serve(trained.answer)
+        return 0
     seeds = _seeds(arguments, recipe)
-    trained = _RecipeRuns(recipe, arguments)
     trained.check(seeds[0])
-    runs = {}
-    for seed in seeds:
-        for row in recipe.rows:
-            folder = trained.folder_of(row, seed)
-            if folder:
-                runs.setdefault(row.name, {})[seed] = folder
+    runs = trained.folders(seeds, arguments.processes, words)
     if not runs:
         raise InputError(f"nothing of {arguments.name} can be trained on these data")
-    module, function = recipe.findings.split(":")
     page = {
         "recipe": arguments.name,
         "provenance": _provenance(runs),
         "set": arguments.set,
-        "left_out": list(trained.left_out.values()),
+        "left_out": trained.left_out_lines(),
         "rows": _table(recipe, runs),
-        "findings": getattr(import_module(module), function)(runs),
+        "findings": _function(recipe.findings)(runs),
     }
     folder = arguments.out / "recipes" / (arguments.name + trained.kind)
     _write(folder, recipe, runs, page)
@@ -83,8 +88,21 @@ def run(words: list[str]) -> int:
     return 0
 
 
-def _recipe(name: str, full: bool) -> Recipe:
+def _processes(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text}: a number from 1 on is needed")
+    return int(text)
+
+
+def _function(place: str) -> Callable:
+    """What "module:function" names."""
+    module, function = place.split(":")
+    return getattr(import_module(module), function)
+
+
+def _recipe(arguments) -> Recipe:
     """The recipe of that name, its rows as they are wanted."""
+    name, full, quick = arguments.name, arguments.full, arguments.quick
     known = recipe_names()
     if name not in known:
         raise InputError(f"no recipe is called '{name}': take one of {', '.join(known)}")
@@ -92,7 +110,7 @@ def _recipe(name: str, full: bool) -> Recipe:
     rows = [
         dataclasses.replace(row, options=row.options | row.full) if full else row
         for row in recipe.rows
-        if full or not row.only_full
+        if (full or not row.only_full) and (row.in_quick or not quick)
     ]
     return dataclasses.replace(recipe, rows=tuple(rows))
 
@@ -155,106 +173,6 @@ def _value(options, name: str, value: str, text: str):
     return getattr(parser.parse([f"{flag(name)}={value}"], "recipe"), name)
 
 
-class _TooFewClassesError(Exception):
-    """The data have fewer classes than a row needs."""
-
-
-class _RecipeRuns:
-    """Trains rows, or takes the runs that an earlier call has left; reads data once.
-
-    Attributes:
-        left_out: name of a row that these data do not allow -> one line that says why.
-    """
-
-    def __init__(self, recipe, arguments):
-        self.recipe = recipe
-        self.rows = {row.name: row for row in recipe.rows}
-        self.data_dir = str(arguments.data_dir) if arguments.data_dir else None
-        self.out = arguments.out
-        self.extra = recipe.full if arguments.full else self._shared()
-        self.extra = self.extra | (recipe.quick if arguments.quick else {})
-        self.settings = _settings(arguments.set, recipe)
-        self.kind = "-quick" * arguments.quick + "-full" * arguments.full
-        self.kind += "" if self.data_dir else "-demonstration"
-        self.left_out = {}
-        self._tables = {}
-
-    def _shared(self) -> dict:
-        recipe = self.recipe
-        replaced = not self.data_dir and recipe.demonstration is not None
-        return recipe.demonstration if replaced else recipe.shared
-
-    def check(self, seed: int) -> None:
-        """Find mistakes in options, and missing weights, before anything trains."""
-        for row in self.rows.values():
-            model = model_class(row.model)(self._options(row, seed), self.out)
-            if hasattr(type(model), "backbone") and not self._folder(row, seed).exists():
-                _ = model.backbone
-
-    def folder_of(self, row: Row, seed: int) -> Path | None:
-        """The folder of a row's run for one seed or fold; None if the data do not allow the row."""
-        if row.name in self.left_out:
-            return None
-        options, folder = self._options(row, seed), self._folder(row, seed)
-        if folder.exists():
-            if read_json(folder, "config.json") != options.to_json():
-                raise InputError(
-                    f"{folder} was trained with other options than the recipe's: "
-                    "move it away, or give another --out"
-                )
-            log.info("%s, number %d: takes the run %s", row.name, seed, folder)
-            return folder
-        keras.utils.clear_session()
-        model = model_class(row.model)(options, self.out, folder.name)
-        try:
-            self._give_data(model, row)
-        except _TooFewClassesError as error:
-            self.left_out[row.name] = str(error)
-            log.info(error)
-            return None
-        log.info("%s, number %d: trains %s", row.name, seed, folder)
-        model.createArchitecture()
-        model.prepareModel()
-        model.train(resume=draft_folder(self.out, row.model, folder.name).exists())
-        return model.save()
-
-    def _options(self, row: Row, seed: int):
-        uses = {
-            option: f"{self.rows[other].model}/{self._folder(self.rows[other], seed).name}"
-            for option, other in row.uses.items()
-        }
-        chosen = row.options | uses | self.extra | self.settings[row.model]
-        folds = self.recipe.folds
-        number = {"folds": folds, "fold": seed} if folds else {"seed": seed}
-        return model_class(row.model).Options(data_dir=self.data_dir, **number, **chosen)
-
-    def _folder(self, row: Row, seed: int) -> Path:
-        """The same for a row that several recipes share, so that it is trained once."""
-        words = "".join(letter if letter.isalnum() else " " for letter in row.name).split()
-        number = f"{'fold' if self.recipe.folds else 'seed'}{seed}"
-        return self.out / row.model / f"recipe-{'-'.join(words).lower()}{self.kind}-{number}"
-
-    def _give_data(self, model, row):
-        """Let a model read its data, or divide the table that was read for it before."""
-        place, divide = "" if self.recipe.one_table else row.name, model.divide
-
-        def keep_and_divide(table, options):
-            self._tables[place] = table
-            found = sum(count > 0 for count in table.counts().values())
-            if found < row.classes:
-                raise _TooFewClassesError(
-                    f"{row.name} is left out: it needs {row.classes} classes, {table.name} has "
-                    f"{found}."
-                )
-            return divide(table, options)
-
-        model.divide = keep_and_divide  # of this one object: what it keeps is not divided yet
-        if place in self._tables:
-            model.split_table(self._tables[place])
-        else:
-            model.loadData()
-
-
 def _provenance(runs) -> str:
     first = next(iter(next(iter(runs.values())).values()))
     return read_json(first, "metadata.json")["provenance"]
@@ -306,6 +224,8 @@ def _write(folder, recipe, runs, page) -> None:
         text += [f"Not as in the recipe: {', '.join(f'`{one}`' for one in page['set'])}.", ""]
     text += [line for left in page["left_out"] for line in (left, "")]
     text += page["findings"]
+    if recipe.drawn:
+        text += ["", *_function(recipe.drawn)(runs, folder)]
     compared = [name for name in recipe.compared if name in runs]
     for column in ("val_accuracy", "val_loss") if compared else ():
         histories = {name: read_history(runs[name][seeds[0]]) for name in compared}

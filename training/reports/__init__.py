@@ -5,6 +5,7 @@ the global state of pyplot, so no display is needed, no figure stays open and th
 notebook that calls this package is left alone.
 """
 
+from training.reports.artists import plot_artist_map, plot_group_members
 from training.reports.certainty import (
     plot_hierarchical_coverage,
     plot_reliability,
@@ -26,6 +27,7 @@ from training.reports.importances import plot_importances
 from training.reports.pictures import plot_mistakes, plot_pairs, plot_samples
 from training.reports.specificity import plot_depth_by_target, plot_shares
 from training.reports.tables import write_classification_report, write_confusion_csv
+from training.reports.trends import plot_trends
 
 __all__ = [
     "CURVES",
@@ -36,11 +38,13 @@ __all__ = [
     "confusion_texts",
     "confusion_values",
     "contrast",
+    "plot_artist_map",
     "plot_class_counts",
     "plot_comparison",
     "plot_confusion",
     "plot_depth_by_target",
     "plot_fold_accuracies",
+    "plot_group_members",
     "plot_hierarchical_coverage",
     "plot_history",
     "plot_importances",
@@ -51,6 +55,7 @@ __all__ = [
     "plot_samples",
     "plot_scores",
     "plot_shares",
+    "plot_trends",
     "text_colour",
     "write_classification_report",
     "write_confusion_csv",
