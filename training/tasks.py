@@ -57,3 +57,9 @@ class TaskNetwork(keras.Model):
 def drawn_task(seed: int, epoch: int, tasks: int) -> int:
     """Number of the task that an epoch learns, each as likely as the others."""
     return int(np.random.default_rng((seed, epoch)).integers(tasks))
+
+
+def turns(seed: int, epochs: int, tasks: int) -> list[int]:
+    """How many of the epochs learn each task."""
+    drawn = [drawn_task(seed, epoch, tasks) for epoch in range(epochs)]
+    return [drawn.count(number) for number in range(tasks)]

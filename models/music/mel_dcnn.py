@@ -29,7 +29,7 @@ from models.music.tracks import (
 from models.options import option
 from training.phases import Phase
 from training.schedules import schedule
-from training.tasks import Task
+from training.tasks import Task, turns
 
 GLANCE = 3  # seconds of a validation track that are looked at after an epoch
 SPARSE = "sparse_categorical_crossentropy"
@@ -189,6 +189,8 @@ class MelDCNN(NNModel):
             learning = {"optimizer": self._optimizer()}
         else:
             learning = {"tasks": tuple(self._task(task) for task in options.tasks)}
+            drawn = turns(options.seed, epochs, len(options.tasks))
+            self.notes += _turn_notes(learning["tasks"], drawn)
         keep = "val_loss" if options.patience else None
         learnt = Phase("training", epochs, callbacks=rates, keep_best=keep, **learning, **shared)
         self.phases = (learnt,)
@@ -219,6 +221,18 @@ class MelDCNN(NNModel):
 
     def _optimizer(self):
         return keras.optimizers.Adam(self.options.learning_rate, epsilon=1e-8)
+
+
+def _turn_notes(tasks: tuple[Task, ...], epochs: list[int]) -> list[str]:
+    """How often each task was drawn, where there are several."""
+    if len(tasks) == 1:
+        return []
+    told = [f"{task.name} {count}" for task, count in zip(tasks, epochs, strict=True)]
+    never = [task.name for task, count in zip(tasks, epochs, strict=True) if not count]
+    lines = [f"epochs drawn for each task: {', '.join(told)}"]
+    if never:
+        lines.append(f"warning: never drawn, so not learnt: {', '.join(never)}; give more --epochs")
+    return lines
 
 
 def _output(task: str) -> str:
