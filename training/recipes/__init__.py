@@ -61,7 +61,8 @@ class Recipe:
             there; "" for nothing.
         compared: names of rows whose curves are drawn together.
         quick: options of every row under --quick, which also takes the first seed alone.
-        one_table: whether all rows learn from the same table, which is then read only once.
+        one_table: whether all rows learn from the same table, which is then read only once; rows
+            that it does not allow are left out.
         folds: of a cross-validation, each of which takes the place of a seed; 0 for none.
         shared: options of every row, unless --full is said.
         full: options of every row under --full, the paper's own size.
