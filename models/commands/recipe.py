@@ -15,7 +15,7 @@ from models.artefact import read_history, write_json
 from models.commands.parser import Parser, print_json, user_path
 from models.commands.recipe_pool import serve
 from models.commands.recipe_runs import RecipeRuns
-from models.options import flag
+from models.options import flag, type_hints
 from models.runs import read_json
 from training.recipes import Recipe, recipe_names
 from training.reports import plot_comparison
@@ -163,7 +163,7 @@ def _option_names(model: str) -> list[str]:
 
 def _value(options, name: str, value: str, text: str):
     """A value as the flag of that option would read it; yes or no for a switch."""
-    kind = typing.get_type_hints(options)[name]
+    kind = type_hints(options)[name]
     if bool in (kind, *typing.get_args(kind)):
         if value not in ("yes", "no"):
             raise InputError(f"--set {text}: yes or no is needed")
