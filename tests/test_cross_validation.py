@@ -13,7 +13,7 @@ import run
 from datasets import load_table
 from datasets.errors import InputError
 from datasets.folds import fold_split
-from models import MODELS, model_class
+from models import MODELS, branches, model_class
 from models.base import NNModel
 from models.emotion.final_nn import FinalNN
 from models.emotion.nn1 import NN1
@@ -122,13 +122,14 @@ def test_branches_of_a_fold_are_trained_on_the_same_fold():
 
     class Branch:
         Options = NN1.Options
+        name = NN1.name
 
         def __init__(self, options, *_):
             raise Seen(options)
 
     model = FinalNN(FinalNN.Options(folds=3, fold=2, group="site", seed=5))
     with pytest.raises(Seen) as caught:
-        model._train_branch(Branch)
+        branches._train(model, Branch, {})
     (options,) = caught.value.args
     assert (options.folds, options.fold, options.group, options.seed) == (3, 2, "site", 5)
 
