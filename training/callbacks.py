@@ -198,8 +198,6 @@ class Resume(keras.callbacks.Callback):
         for row in history[history["phase"] == self.phase].to_dict("records"):
             for callback in self.others:
                 callback.on_epoch_end(row["epoch"] - 1, row)
-        for model in getattr(self.network, "learners", [self.network]):
-            model.optimizer.build(model.trainable_variables)
         self.network.load_weights(self.folder / self.state["weights"])
 
 

@@ -220,6 +220,7 @@ def _trained(part: keras.Model, phase: Phase, steps: int) -> keras.Model:
         metrics=["accuracy"],
         steps_per_execution=_steps_at_once(trained, steps),
     )
+    phase.optimizer.build(trained.trainable_variables)  # so that a checkpoint can be put back
     return trained
 
 

@@ -69,8 +69,9 @@ def schedule(kind: str, rate: float, epochs: int, patience: int | None) -> tuple
         epochs: of the phase.
         patience: epochs without a lower validation loss after which it ends; None for no end.
     """
-    rules = {"step": lambda: drop_every(7, 0.1, rate), "cosine": lambda: cosine(rate, epochs)}
-    found = (rules[kind](),) if kind in rules else ()
+    found = ()
+    if kind != "constant":
+        found = (drop_every(7, 0.1, rate) if kind == "step" else cosine(rate, epochs),)
     if not patience:
         return found
     return *found, keras.callbacks.EarlyStopping(monitor="val_loss", patience=patience)

@@ -50,8 +50,6 @@ class TaskNetwork(keras.Model):
             # Else a checkpoint would lack those of tasks that have not been drawn yet.
             task.optimizer.build(learner.trainable_variables)
             self.learners.append(learner)
-        # Callbacks that are shown earlier epochs again ask the whole for an optimizer.
-        self.compile(optimizer=tasks[0].optimizer)
 
 
 def drawn_task(seed: int, epoch: int, tasks: int) -> int:
