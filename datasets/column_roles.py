@@ -188,14 +188,14 @@ def _without_absent(roles: Roles, names: Collection[str], lines: list[str]) -> R
     return Roles(roles.label, roles.measurements, ranks, group)
 
 
-def _first(names: Iterable[str], wanted: Iterable[str]) -> str | None:
+def first_named(names: Iterable[str], wanted: Iterable[str]) -> str | None:
     """The column with the first of some customary names, in capital letters or not."""
     lower = {name.lower(): name for name in names}
     return next((lower[name] for name in wanted if name in lower), None)
 
 
 def _image(sheet: Sheet) -> str:
-    found = _first(sheet.cells, ("image", "image_1"))
+    found = first_named(sheet.cells, ("image", "image_1"))
     if found is not None:
         return found
     alike = [
@@ -236,7 +236,7 @@ def _ranks(sheet: Sheet, roles: Roles) -> tuple[str, ...]:
 def _label(sheet: Sheet, roles: Roles, ranks: tuple[str, ...], needed: bool) -> str | None:
     if roles.label is not None and (needed or roles.label.strip() in sheet.cells):
         return _named(sheet, roles.label, "--label")
-    found = ranks[-1] if ranks else _first(sheet.cells, LABELS)
+    found = ranks[-1] if ranks else first_named(sheet.cells, LABELS)
     if found is None and needed:
         raise InputError(
             f"{sheet.where} has no column to learn: call one 'species' or 'label', or name it by "
@@ -247,7 +247,7 @@ def _label(sheet: Sheet, roles: Roles, ranks: tuple[str, ...], needed: bool) -> 
 
 def _part(sheet: Sheet) -> str | None:
     """The column of parts; one that holds something else altogether is none."""
-    name = _first(sheet.cells, PARTS)
+    name = first_named(sheet.cells, PARTS)
     if name is None:
         return None
     cells = sheet.cells[name].str.lower()

@@ -29,10 +29,9 @@ def training_pipeline(
     Args:
         arrays: input name -> array, Pictures, PictureFiles, FittedFiles, Spectrograms or Recordings
             (whose spectrograms are taken) with the samples along the first axis; those of many
-            sizes need an `augment` that brings them to
-            one. One K
-            times as long as the targets holds K views of every sample, view after view; each epoch
-            takes one of them for each sample at random.
+            sizes need an `augment` that brings them to one. One K times as long as the targets
+            holds K views of every sample, view after view; each epoch takes one of them for each
+            sample at random.
         targets: (samples,) class indices.
         weights: (samples,) weight of each sample in the loss.
         batch_size: samples per batch; the last batch of an epoch may be smaller.

@@ -16,6 +16,7 @@ import scipy.fft
 import scipy.signal
 
 BANDS = 128
+SECOND = 43  # frames that last about one second (paper 002, section 3.3)
 AMIN = 1e-10  # power below which all is silence
 SILENCE = -100.0  # dB, of AMIN
 

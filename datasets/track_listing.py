@@ -18,8 +18,7 @@ from datasets.own_data import refuse_failures
 from datasets.picture_files import in_order
 from datasets.recording_files import Prepared, common_rate, prepare_recordings
 from datasets.recordings import Recordings, open_recording
-
-SECOND = 43  # frames of a spectrogram that last about one second (paper 002, section 3.3)
+from datasets.spectrograms import SECOND
 
 
 @dataclass(frozen=True)

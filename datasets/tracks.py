@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from datasets.base import Table
-from datasets.column_roles import LABELS, Decision, Roles, decide, some
+from datasets.column_roles import LABELS, Decision, Roles, decide, first_named, some
 from datasets.errors import InputError
 from datasets.files import FileTree, damaged
 from datasets.own_data import PART_NAMES
@@ -203,13 +203,13 @@ def _of_table(path: Path, name: str, label: str | None, inside: Iterable[str] = 
 
 def _decide(sheet: Sheet, label: str | None) -> Decision:
     """What the columns are for; the `image` of this decision is the file."""
-    file = _column(sheet, FILES)
+    file = first_named(sheet.cells, FILES)
     if file is None:
         raise InputError(
             f"{sheet.where} has no column 'file' with the paths of the recordings: it has "
             f"{some(sheet.cells)}"
         )
-    label = label or _column(sheet, GENRES)
+    label = label or first_named(sheet.cells, GENRES)
     if label is None:
         raise InputError(
             f"{sheet.where} has no column to learn: call one 'genre', or name it by --label; it "
@@ -219,12 +219,6 @@ def _decide(sheet: Sheet, label: str | None) -> Decision:
     alike = replace(sheet, cells=sheet.cells.assign(image=sheet.cells[file]))
     found = decide(alike, Roles(label=label, ranks=""), pictures_only=True)
     return replace(found, image=file)
-
-
-def _column(sheet: Sheet, names: Iterable[str]) -> str | None:
-    """The column with the first of some customary names, in capital letters or not."""
-    lower = {name.lower(): name for name in sheet.cells}
-    return next((lower[name] for name in names if name in lower), None)
 
 
 def _paths(cells: pd.Series) -> np.ndarray:
@@ -256,9 +250,9 @@ def _repeats(sheet: Sheet, paths: np.ndarray, labels: np.ndarray) -> dict[int, s
 
 def _frame(sheet: Sheet, decision: Decision, paths: np.ndarray) -> pd.DataFrame:
     columns = {
-        "artist": _column(sheet, ARTISTS),
-        "album": _column(sheet, ALBUMS),
-        "subgenres": _column(sheet, SUBGENRES),
+        "artist": first_named(sheet.cells, ARTISTS),
+        "album": first_named(sheet.cells, ALBUMS),
+        "subgenres": first_named(sheet.cells, SUBGENRES),
     }
     others = frame_of_rows(sheet, decision, without=[*filter(None, columns.values())])
     cells = {name: sheet.cells[column] if column else "" for name, column in columns.items()}

@@ -9,11 +9,11 @@ import keras
 import numpy as np
 from keras import layers
 
-from datasets.artist_groups import ArtistGroups, check_tasks, fit_artist_groups
+from datasets.artist_groups import ArtistGroups, fit_artist_groups
 from datasets.base import Table
 from datasets.errors import InputError
 from datasets.spectrogram_excerpts import RandomExcerpt, middles
-from datasets.spectrograms import BANDS
+from datasets.spectrograms import BANDS, SECOND
 from models.base import NNModel
 from models.music.front_end import band_statistics
 from models.music.mel_network import shared_block, task_features, width_like
@@ -22,6 +22,7 @@ from models.music.tracks import (
     TASKS,
     MusicOptions,
     divide,
+    load_tracks,
     music_inputs,
     read_tracks,
     task_letters,
@@ -48,7 +49,7 @@ class MelDCNNOptions(MusicOptions):
             "batch_size": 64,
             "learning_rate": 1e-3,
             "schedule": "constant",
-            "frames": 43,
+            "frames": SECOND,
             "weight_decay": 1e-5,
         },
         "recommended": {
@@ -57,7 +58,7 @@ class MelDCNNOptions(MusicOptions):
             "batch_size": 32,
             "learning_rate": 2e-3,
             "schedule": "cosine",
-            "frames": 43,
+            "frames": SECOND,
             "weight_decay": 1e-5,
         },
     }
@@ -104,10 +105,7 @@ class MelDCNN(NNModel):
         return read_tracks(self, name, data_dir, strict)
 
     def loadData(self):
-        table = self.read_table(self.options.data, self.options.data_dir)
-        if not self.is_loaded:
-            check_tasks(self.options.tasks, table)
-        self.split_table(table)
+        load_tracks(self)
 
     @cached_property
     def groups(self) -> dict[str, ArtistGroups]:
@@ -216,7 +214,7 @@ class MelDCNN(NNModel):
         return Task(TASKS[task], _output(task), targets, loss, self._optimizer())
 
     def _glance(self, arrays: dict) -> dict:
-        most = max(GLANCE * 43, self.options.frames)  # a segment at least
+        most = max(GLANCE * SECOND, self.options.frames)  # a segment at least
         return {name: middles(column, most) for name, column in arrays.items()}
 
     def _optimizer(self):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
+from datasets.spectrograms import BANDS, SECOND
+
 DENSE = 256
 BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-4}  # of Lasagne, whose `alpha` is 0.1
 
@@ -107,7 +109,7 @@ def width_like(tasks: int, classes: int, factors: int) -> float:
 
 def _parameters(width: float, outputs: int) -> int:
     """Of the network of one task."""
-    segments = keras.Input((43, 128))
+    segments = keras.Input((SECOND, BANDS))
     features = task_features(shared_block(segments, width, 0.0), "task", width, 0.0)
     answer = layers.Dense(outputs)(features)
     return keras.Model(segments, answer).count_params()

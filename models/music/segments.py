@@ -29,9 +29,9 @@ class Segments(keras.layers.Layer):
         frames, hop = self.frames, self.frames // 2
         length = ops.shape(spectrograms)[1]
         short = frames - length
-        missing = short if isinstance(short, int) and short > 0 else ops.maximum(short, 0)
-        silence = float("nan")
-        padded = ops.pad(spectrograms, ((0, 0), (0, missing), (0, 0)), constant_values=silence)
+        missing = max(short, 0) if isinstance(short, int) else ops.maximum(short, 0)
+        past_end = float("nan")
+        padded = ops.pad(spectrograms, ((0, 0), (0, missing), (0, 0)), constant_values=past_end)
         count = 1 + ops.maximum(length - frames, 0) // hop
         starts = ops.arange(count) * hop
         places = starts[:, None] + ops.arange(frames)[None]

@@ -98,6 +98,18 @@ def read_tracks(model, name: str, data_dir: str | None, strict: bool) -> Table:
     return load_table(name, data_dir, ("waveform",), strict, rate=rate)
 
 
+def load_tracks(model) -> None:
+    """Let a model of music read its tracks and divide them.
+
+    Raises:
+        InputError: a task asks for a column that they lack.
+    """
+    table = model.read_table(model.options.data, model.options.data_dir)
+    if not model.is_loaded and model.options.tasks:
+        check_tasks(model.options.tasks, table)
+    model.split_table(table)
+
+
 def music_inputs(model) -> tuple[WaveformInput]:
     """The input of a model of music, at the sample rate of its run or of its tracks."""
     if model.is_loaded:

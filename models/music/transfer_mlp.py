@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
-from datasets.artist_groups import check_tasks
 from datasets.base import Table
 from datasets.errors import InputError
 from datasets.spectrogram_excerpts import RandomExcerpt, middles
-from datasets.spectrograms import BANDS
+from datasets.spectrograms import BANDS, SECOND
 from models.base import NNModel
 from models.branches import frozen_part, trained_branch
 from models.music.mel_dcnn import MelDCNN
@@ -20,6 +19,7 @@ from models.music.tracks import (
     MusicOptions,
     allowed_tasks,
     divide,
+    load_tracks,
     music_inputs,
     read_tracks,
     task_letters,
@@ -40,7 +40,7 @@ class TransferMLPOptions(MusicOptions):
             "batch_size": 64,
             "learning_rate": 1e-3,
             "schedule": "constant",
-            "frames": 43,
+            "frames": SECOND,
             "stored_views": 16,
         },
         "recommended": {
@@ -49,7 +49,7 @@ class TransferMLPOptions(MusicOptions):
             "batch_size": 64,
             "learning_rate": 1e-3,
             "schedule": "cosine",
-            "frames": 43,
+            "frames": SECOND,
             "stored_views": 8,
         },
     }
@@ -101,10 +101,7 @@ class TransferMLP(NNModel):
         return read_tracks(self, name, data_dir, strict)
 
     def loadData(self):
-        table = self.read_table(self.options.data, self.options.data_dir)
-        if not self.is_loaded and self.options.tasks:
-            check_tasks(self.options.tasks, table)
-        self.split_table(table)
+        load_tracks(self)
 
     def createArchitecture(self):
         options = self.options
