@@ -26,6 +26,7 @@ import librosa
 import numpy as np
 import soundfile
 from joblib import Parallel, delayed
+from scipy.signal import find_peaks
 from tqdm import tqdm
 
 from datasets.files import cache_folder
@@ -34,6 +35,8 @@ from datasets.spectrograms import MelSettings
 
 LOUD = 60  # dB below the loudest frame, from where on a frame counts as quiet
 PULSE = (0.25, 1.5)  # seconds from beat to beat: 240 to 40 beats in a minute
+ONSETS_APART = 0.05  # seconds, at least
+ONSET_STANDS_OUT = 0.1  # of the range of the track's onset strength
 
 _BANDS_AT_ONCE = 8  # mel bands that make one band of the levels
 _COEFFICIENTS = 13  # MFCC, as many as Essentia's
@@ -180,12 +183,22 @@ def _rhythm(onsets: np.ndarray, seconds: float) -> dict[str, float]:
     tempo = librosa.feature.tempo(tg=likeness[:, None], sr=1 / seconds, hop_length=1)
     likeness = _likeness(onsets - onsets.mean(), seconds)
     first, last = (round(lag / seconds) for lag in PULSE)
-    found = librosa.onset.onset_detect(onset_envelope=onsets, sr=1 / seconds, hop_length=1)
     return {
         "tempo": float(tempo[0]),
         "pulse": float(max(likeness[first : last + 1].max(), 0.0)),
-        "onset_rate": len(found) / (len(onsets) * seconds),
+        "onset_rate": _onsets(onsets, seconds) / (len(onsets) * seconds),
     }
+
+
+def _onsets(strength: np.ndarray, seconds: float) -> int:
+    """How many onsets stand out of their strength over time.
+
+    Not by librosa's peaks: numba compiles them, and where two processes do so at once, what it
+    keeps on disk can crash every later call (https://github.com/numba/numba/issues/10128).
+    """
+    scaled = (strength - strength.min()) / max(np.ptp(strength), 1e-9)
+    apart = max(round(ONSETS_APART / seconds), 1)
+    return len(find_peaks(scaled, prominence=ONSET_STANDS_OUT, distance=apart)[0])
 
 
 def _likeness(onsets: np.ndarray, seconds: float) -> np.ndarray:
