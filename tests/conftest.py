@@ -8,6 +8,7 @@ import pytest
 
 import datasets.web
 from tests.local_server import Server
+from tests.undrawn import leave_undrawn
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +27,12 @@ def small_nn1():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("models.emotion.nn1.COMBINATIONS", 16)
         yield
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are made but not drawn, which takes half of the time of a small run."""
+    leave_undrawn(monkeypatch)
 
 
 @pytest.fixture(scope="module")

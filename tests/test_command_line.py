@@ -34,7 +34,8 @@ def refused(capsys, *words):
     return errors[0]
 
 
-pytestmark = pytest.mark.usefixtures("small_nn1")
+# The run in `out` has its figures all the same, as it outlives a test.
+pytestmark = pytest.mark.usefixtures("small_nn1", "undrawn")
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from models.commands.parser import Parser
 from models.music import mel_network
 from models.runs import read_json
 from models.steps import StepOrderError
+from tests.undrawn import leave_undrawn
 from training.epochs import compute
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,13 +86,26 @@ def prepared(name, out, run="run", **options):
     return model
 
 
-@pytest.fixture(scope="module", params=MODELS)
-def trained(request, tmp_path_factory):
-    """Each model, trained for three epochs and saved."""
-    model = prepared(request.param, tmp_path_factory.mktemp(request.param), epochs=3)
-    model.train()
-    model.save()
-    return model
+@pytest.fixture(scope="module")
+def train_one(tmp_path_factory):
+    """name -> that model, trained for three epochs and saved, once."""
+
+    @cache
+    def train(name):
+        with pytest.MonkeyPatch.context() as patch:
+            leave_undrawn(patch)
+            model = prepared(name, tmp_path_factory.mktemp(name), epochs=3)
+            model.train()
+            model.save()
+        return model
+
+    return train
+
+
+@pytest.fixture(params=MODELS, scope="module")
+def trained(request, train_one):
+    """Each model in turn."""
+    return train_one(request.param)
 
 
 def raw_inputs(model, count=3, height=61, width=50):
@@ -229,26 +243,39 @@ def test_plots_and_matrices_can_be_drawn_again(trained, tmp_path):
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
 
 
-def test_the_cards_snippet_runs_without_the_zoo(trained):
-    card = (trained.folder / "README.md").read_text()
-    snippet = re.search(r"```python\n(.*?)```", card, re.DOTALL).group(1)
-    assert "models" not in re.findall(r"import (\w+)", snippet)
+def test_the_cards_snippets_run_without_the_zoo(train_one):
+    folders, snippets = zip(*(_snippet(train_one(name), 0) for name in MODELS), strict=True)
+    assert not any("models" in re.findall(r"import (\w+)", snippet) for snippet in snippets)
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", snippet],
-        cwd=trained.folder, env=environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout.split(" [")[0] in trained.table.labels
+    answers = _executed(["-I"], folders, snippets, cwd="/", env=environment)
+    for name, answer in zip(MODELS, answers, strict=True):
+        assert answer.split(" [")[0] in train_one(name).table.labels
 
 
-def test_the_cards_keras_snippet_runs_beside_the_zoo(trained):
-    card = (trained.folder / "README.md").read_text()
-    snippet = re.findall(r"```python\n(.*?)```", card, re.DOTALL)[1]
-    code = snippet.replace("RUN", str(trained.folder)) + "\nprint(sorted(network.output))"
+def test_the_cards_keras_snippets_run_beside_the_zoo(train_one):
+    folders, snippets = zip(*(_snippet(train_one(name), 1) for name in MODELS), strict=True)
+    codes = [
+        snippet.replace("RUN", str(folder)) + "\nprint(sorted(network.output))"
+        for folder, snippet in zip(folders, snippets, strict=True)
+    ]
+    answers = _executed([], [ROOT] * len(codes), codes, cwd=ROOT)
+    assert answers == ["['embedding', 'features', 'probabilities']"] * len(MODELS)
+
+
+def _snippet(model, number):
+    """Folder of a run, and one of the pieces of Python in its card."""
+    card = (model.folder / "README.md").read_text()
+    return model.folder, re.findall(r"```python\n(.*?)```", card, re.DOTALL)[number]
+
+
+def _executed(flags, folders, codes, **where):
+    """The line that each code prints in its folder, all of them in one new process."""
+    pairs = [(str(folder), code) for folder, code in zip(folders, codes, strict=True)]
+    run = f"import os\nfor folder, code in {pairs!r}:\n    os.chdir(folder)\n    exec(code, {{}})"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, *flags, "-c", run], capture_output=True, text=True, check=True, **where
     )
-    assert done.stdout.strip() == "['embedding', 'features', 'probabilities']"
+    return done.stdout.splitlines()
 
 
 def test_a_damaged_run_is_refused(trained, tmp_path):

@@ -13,6 +13,7 @@ from models.emotion.faces import sample_weights
 from models.emotion.final_nn import FinalNN
 from models.emotion.nn1 import NN1
 from models.emotion.nn2 import NN2
+from tests.undrawn import leave_undrawn
 from training.losses import class_weights
 from training.schedules import drop_at
 
@@ -115,11 +116,13 @@ def test_the_rate_drops_once_before_the_eleventh_epoch():
 def branches(data, tmp_path_factory):
     """One epoch of NN1 and NN2 on the same samples."""
     out = tmp_path_factory.mktemp("branches")
-    for model_class in (NN1, NN2):
-        model = built(model_class, data, out, epochs=1)
-        model.run = "first"
-        model.train()
-        model.save()
+    with pytest.MonkeyPatch.context() as patch:
+        leave_undrawn(patch)
+        for model_class in (NN1, NN2):
+            model = built(model_class, data, out, epochs=1)
+            model.run = "first"
+            model.train()
+            model.save()
     return out
 
 

@@ -9,6 +9,7 @@ from nbclient import NotebookClient
 from datasets.synthetic import faces
 from models.emotion.final_nn import FinalNN
 from models.emotion.nn1 import NN1
+from tests.undrawn import leave_undrawn
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
@@ -19,13 +20,15 @@ pytestmark = pytest.mark.usefixtures("small_nn1")
 def run_folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
     table = faces.load(200)
-    for model_class in (NN1, FinalNN):
-        model = model_class(model_class.Options(epochs=1), out, "run")
-        model.split_table(table)
-        model.createArchitecture()
-        model.prepareModel()
-        model.train()
-        folder = model.save()
+    with pytest.MonkeyPatch.context() as patch:
+        leave_undrawn(patch)
+        for model_class in (NN1, FinalNN):
+            model = model_class(model_class.Options(epochs=1), out, "run")
+            model.split_table(table)
+            model.createArchitecture()
+            model.prepareModel()
+            model.train()
+            folder = model.save()
     return folder
 
 

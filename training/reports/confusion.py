@@ -128,3 +128,4 @@ def _colour_annotations(axes, shares: np.ndarray) -> None:
     for text in axes.texts:
         column, row = (int(place) for place in text.get_position())
         text.set_color(drawing.text_colour(colours[row, column]))
+        text.set_in_layout(False)  # it lies in its cell; to measure hundreds of them takes a second
