@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from datasets.spectrograms import BANDS, SILENCE, MelSettings, Spectrograms, log_mel
-from models.music.front_end import MelSpectrogram, band_statistics
+from models.music.front_end import MelSpectrogram, RelativeLevel, band_statistics
 
 RATES = (8_000, 22_050, 44_100)
 
@@ -81,6 +81,24 @@ def test_it_outlives_saving(tmp_path):
     np.testing.assert_array_equal(again(given), model(given))
 
 
+# --- the level of a segment
+
+
+def test_the_loudest_value_of_a_segment_is_nought_and_80_db_below_it_is_the_end():
+    segments = np.random.default_rng(0).uniform(-90, 20, (3, 43, BANDS)).astype(np.float32)
+    found = np.asarray(RelativeLevel()(segments))
+    assert (found.max(axis=(1, 2)) == 0).all()
+    loudest = segments.max(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(found, np.maximum(segments - loudest, -80), atol=1e-5)
+
+
+def test_silence_does_not_become_loud():
+    silent = np.full((1, 43, BANDS), SILENCE, np.float32)
+    hum = np.full((1, 43, BANDS), -70, np.float32)
+    assert (np.asarray(RelativeLevel()(silent)) == -40).all()
+    assert (np.asarray(RelativeLevel()(hum)) == -10).all()
+
+
 # --- the standardisation of each band
 
 
@@ -97,6 +115,15 @@ def test_bands_are_standardised_by_all_frames():
     mean, variance = band_statistics(Spectrograms.of(given))
     np.testing.assert_allclose(mean, frames.mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(variance, frames.var(axis=0), rtol=1e-4)
+
+
+def test_relative_levels_are_standardised_by_what_they_are():
+    given = recordings()
+    given[2] += 25
+    levelled = np.concatenate([np.maximum(one - one.max(), -80) for one in given]).astype(float)
+    mean, variance = band_statistics(Spectrograms.of(given), level=RelativeLevel())
+    np.testing.assert_allclose(mean, levelled.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(variance, levelled.var(axis=0), rtol=1e-3)
 
 
 def test_of_many_recordings_some_from_everywhere_are_looked_at():

@@ -159,11 +159,21 @@ def test_the_answer_for_a_recording_is_the_mean_over_its_segments(table):
 
 
 def test_bands_are_standardised_by_the_training_tracks(table):
-    model = prepared(table)
+    model = prepared(table, preset="paper", split_rule="stratified")
     train = table.modalities["waveform"].spectrograms[model.splits.train]
     mean, _ = band_statistics(train)
     standard = model.model.get_layer("standard")
     np.testing.assert_allclose(np.ravel(standard.mean), mean, rtol=1e-6)
+
+
+def test_how_loud_a_track_was_recorded_changes_nothing_where_levels_are_relative(table):
+    given = table.modalities["waveform"].spectrograms[0][None]
+    apart = {}
+    for preset in ("recommended", "paper"):
+        model = prepared(table, preset=preset, split_rule="stratified").model
+        softly, loudly = (model({"waveform": given + change})["features"] for change in (-15, 15))
+        apart[preset] = np.abs(np.asarray(softly) - np.asarray(loudly)).max()
+    assert apart["recommended"] < 1e-4 < apart["paper"]
 
 
 def test_a_wide_network_is_as_large_as_several(table):

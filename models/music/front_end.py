@@ -8,6 +8,9 @@ from keras import ops
 
 from datasets.spectrograms import AMIN, MelSettings
 
+RANGE = 80.0  # dB
+QUIET = -60.0  # dB; 16 bits hardly hold what is quieter throughout
+
 
 @keras.saving.register_keras_serializable("menagerie")
 class MelSpectrogram(keras.layers.Layer):
@@ -47,16 +50,38 @@ class MelSpectrogram(keras.layers.Layer):
         return {**super().get_config(), "rate": self.rate}
 
 
-def band_statistics(spectrograms, most: int = 1000) -> tuple[list, list]:
+@keras.saving.register_keras_serializable("menagerie")
+class RelativeLevel(keras.layers.Layer):
+    """Decibels below the loudest value of a segment: how loud it was recorded does not matter.
+
+    What lies more than `RANGE` below is at the end of that range. A segment whose loudest value is
+    under `QUIET` keeps its distance from that, so that silence does not become loud.
+
+    Input and output: (segments, frames, bands) in dB.
+    """
+
+    def call(self, segments):
+        loudest = ops.max(segments, axis=(1, 2), keepdims=True)
+        return ops.maximum(segments - ops.maximum(loudest, QUIET), -RANGE)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def band_statistics(spectrograms, most: int = 1000, level=None) -> tuple[list, list]:
     """Mean and variance of each mel band over the frames of recordings, for `Normalization`.
 
     Args:
         spectrograms: of the training part, each (frames, bands) in dB.
         most: recordings that are looked at, evenly spread over all.
+        level: what stands before the standardisation, such as `RelativeLevel`; it is then given
+            recordings in place of segments. None for nothing.
     """
     count, total, squares = 0, 0.0, 0.0
     for row in np.unique(np.linspace(0, len(spectrograms) - 1, most).astype(int)):
         frames = np.asarray(spectrograms[int(row)], np.float64)
+        if level is not None:
+            frames = np.asarray(level(frames[None])[0], np.float64)
         count, total = count + len(frames), total + frames.sum(axis=0)
         squares = squares + (frames**2).sum(axis=0)
     mean = total / count

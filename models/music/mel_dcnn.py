@@ -15,7 +15,7 @@ from datasets.errors import InputError
 from datasets.spectrogram_excerpts import RandomExcerpt, middles
 from datasets.spectrograms import BANDS, SECOND
 from models.base import NNModel
-from models.music.front_end import band_statistics
+from models.music.front_end import RelativeLevel, band_statistics
 from models.music.mel_network import shared_block, task_features, width_like
 from models.music.segments import BySegment, MeanOfSegments, Segments
 from models.music.tracks import (
@@ -50,6 +50,7 @@ class MelDCNNOptions(MusicOptions):
             "learning_rate": 1e-3,
             "schedule": "constant",
             "frames": SECOND,
+            "level": "recorded",
             "weight_decay": 1e-5,
         },
         "recommended": {
@@ -59,6 +60,7 @@ class MelDCNNOptions(MusicOptions):
             "learning_rate": 2e-3,
             "schedule": "cosine",
             "frames": SECOND,
+            "level": "relative",
             "weight_decay": 1e-5,
         },
     }
@@ -70,6 +72,11 @@ class MelDCNNOptions(MusicOptions):
     )
     wide_as: int | None = option(
         "widen the network of one task until it has the parameters of so many", minimum=2, maximum=5
+    )
+    level: str | None = option(
+        "of a segment: recorded, as it is; relative, below its loudest value, for recordings that "
+        "are not equally loud",
+        choices=("recorded", "relative"),
     )
     factors: int = option("artist group factors of each kind", 40, minimum=2)
     words: int = option("of the dictionary that sounds are counted in", 2048, minimum=2)
@@ -120,7 +127,6 @@ class MelDCNN(NNModel):
 
     def createArchitecture(self):
         options = self.options
-        spectrograms = self.table.modalities["waveform"].spectrograms[self.splits.train]
         outputs_of = {"g": len(self.table.labels)}
         outputs_of |= {task: found.factors.shape[1] for task, found in self.groups.items()}
         width, decay = self._width(outputs_of), options.weight_decay
@@ -128,10 +134,7 @@ class MelDCNN(NNModel):
 
         waveform = keras.Input((None, BANDS), name="waveform")
         segments, inside = Segments(options.frames, name="segments")(waveform)
-        mean, variance = band_statistics(spectrograms)
-        standard = layers.Normalization(mean=mean, variance=variance, name="standard")(segments)
-
-        seen = shared_block(standard, width, decay)
+        seen = shared_block(self._standardised(segments), width, decay)
         features = {
             task: BySegment(name=f"{TASKS[task]}_features")(
                 [task_features(seen, TASKS[task], width, decay), inside]
@@ -153,6 +156,14 @@ class MelDCNN(NNModel):
             mean = MeanOfSegments(name=f"mean_{_output(task)}")([answer, inside])
             outputs[_output(task)] = mean
         self.model = keras.Model({"waveform": waveform}, outputs, name="network")
+
+    def _standardised(self, segments):
+        """Segments in dB -> their bands with mean 0 and deviation 1 over the training part."""
+        spectrograms = self.table.modalities["waveform"].spectrograms[self.splits.train]
+        level = RelativeLevel(name="level") if self.options.level == "relative" else None
+        mean, variance = band_statistics(spectrograms, level=level)
+        standard = layers.Normalization(mean=mean, variance=variance, name="standard")
+        return standard(segments if level is None else level(segments))
 
     def _head(self, task: str, classes: int):
         """Features of the segments -> probabilities, by one dense layer."""
