@@ -1,8 +1,15 @@
 """The zoo: every model by its name, imported only when it is asked for."""
 
+import os
+import platform
 from importlib import import_module
 
 from datasets.errors import InputError
+
+if platform.machine() in ("x86_64", "AMD64"):
+    # TensorFlow does so by itself where there is AVX-512. Elsewhere training is half as fast
+    # without (`benchmarks/convolutions.py`); it must be said before TensorFlow is imported.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 MODELS = {
     "NN1": "models.emotion.nn1:NN1",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import datasets.web
+import models  # noqa: F401 (before TensorFlow, for which it chooses the convolutions)
 from tests.local_server import Server
 from tests.undrawn import leave_undrawn
 
