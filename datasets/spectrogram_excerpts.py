@@ -8,6 +8,11 @@ import numpy as np
 
 from datasets.spectrograms import Spectrograms
 
+# SpecAugment (Park et al. 2019, Interspeech, section 2): how many masks, and the largest share of
+# all bands, or of all frames, that one of them hides.
+BAND_MASKS = (2, 1 / 8)
+FRAME_MASKS = (1, 1 / 5)
+
 
 @dataclass(frozen=True)
 class RandomExcerpt:
@@ -17,9 +22,11 @@ class RandomExcerpt:
 
     Attributes:
         frames: of the stretch; 43 are a second.
+        masks: whether random bands and frames are hidden under the stretch's mean.
     """
 
     frames: int
+    masks: bool = False
 
     def read(self, column: Spectrograms, rows: np.ndarray, seed: int, draws: np.ndarray):
         """(rows, frames, bands) float32.
@@ -35,7 +42,23 @@ class RandomExcerpt:
             np.random.default_rng((seed, int(draw))).integers(most)
             for draw, most in zip(draws, places, strict=True)
         ]
-        return excerpts(column, rows, starts, self.frames)
+        found = excerpts(column, rows, starts, self.frames)
+        if self.masks:
+            for stretch, draw in zip(found, draws, strict=True):
+                _mask(stretch, np.random.default_rng((seed, int(draw), 1)))
+        return found
+
+
+def _mask(stretch: np.ndarray, rng: np.random.Generator) -> None:
+    """Hide some bands and frames of a stretch (frames, bands) under its mean, in place."""
+    sounds = ~np.isnan(stretch[:, 0])
+    mean = stretch[sounds].mean()
+    for axis, (count, share) in ((1, BAND_MASKS), (0, FRAME_MASKS)):
+        for _ in range(count):
+            width = rng.integers(int(share * stretch.shape[axis]) + 1)
+            start = rng.integers(stretch.shape[axis] - width + 1)
+            hidden = np.swapaxes(stretch, 0, axis)[start : start + width]
+            hidden[~np.isnan(hidden)] = mean
 
 
 def middles(column: Spectrograms, most: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from models.fixed_views import VIEWS, ByPicture, FixedViews, OneOfViews
 from models.inputs import ImageInput
 from models.layers import GlobalDeviationPooling
 from models.pretrained import middle_maps
-from models.whitening import RIDGE, Whiten, whitening
+from models.whitening import RIDGE, CentroidDense, Whiten, whitening
 from training.frozen import learn_from, split_at_frozen
 
 RNG = np.random.default_rng(0)
@@ -147,3 +147,24 @@ def test_the_middle_maps_are_the_last_of_their_sizes():
     names = [tensor._keras_history.operation.name for tensor in maps.outputs]
     assert names == ["block_3_expand_relu", "block_6_expand_relu", "block_13_expand_relu"]
     assert maps.name == network.name
+
+
+# --- a last layer that begins at the centroids
+
+
+def test_a_layer_from_centroids_first_answers_the_nearest_of_them_by_cosine():
+    rng = np.random.default_rng(0)
+    targets = np.array([0, 0, 2, 2, 2, 3])
+    features = rng.normal(size=(6, 5)).astype(np.float32)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    layer = CentroidDense(4, activation="softmax")
+    layer(features)
+    layer.learn_from(features, targets)
+    centroids = np.stack([features[targets == index].sum(axis=0) for index in (0, 2, 3)])
+    centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
+    asked = rng.normal(size=(50, 5)).astype(np.float32)
+    answers = np.asarray(layer(asked))
+    nearest = np.array([0, 2, 3])[(asked @ centroids.T).argmax(axis=1)]
+    assert (answers[:, [0, 2, 3]].argmax(axis=1) == (asked @ centroids.T).argmax(axis=1)).all()
+    assert set(nearest) == {0, 2, 3}
+    assert (np.asarray(layer.kernel)[:, 1] == 0).all()  # a class without samples

@@ -24,6 +24,7 @@ from models.species.rank_phases import (
     published,
     rank_phases,
 )
+from models.whitening import CentroidDense
 from training.sampling import HalfPasses
 from training.schedules import stepwise
 
@@ -88,22 +89,19 @@ def test_epochs_are_divided_among_the_ranks():
         phases(Heads(TREE, 1, False), options("recommended", epochs=4, rank_epochs=2))
 
 
-def test_a_pretrained_network_begins_with_its_first_head_alone():
-    told = options("recommended", data_dir="DIR", weights="FILE", epochs=8, rank_epochs=2)
-    assert (told.head_epochs, told.batch_norm) == (30, "kept")
-    head, genus, species = phases(Heads(TREE, 2, False), told)
-    assert (head.name, head.epochs, head.trainable) == ("head of genus", 30, ("rank_genus",))
-    assert head.output == genus.output == "rank_genus"
-    np.testing.assert_array_equal(head.classes, genus.classes)
-    assert head.augment is None
-    assert genus.trainable is species.trainable is None
-    assert genus.epochs + species.epochs == 8
+def test_a_pretrained_network_begins_at_the_centroids_of_its_taxa():
+    told = options("recommended", data_dir="DIR", weights="FILE")
+    assert (told.whiten, told.batch_norm) == (True, "kept")
+    seen = keras.Input((5,), name="seen")
+    found = keras.Model(seen, Heads(TREE, 2, False, from_centroids=True).outputs(seen, None))
+    kinds = {type(found.get_layer(name)) for name in ("rank_genus", "probabilities")}
+    assert kinds == {CentroidDense}
 
 
 def test_a_random_network_has_nothing_to_keep():
     told = options("recommended", weights="none")
-    assert (told.head_epochs, told.batch_norm) == (0, "train")
-    for wrong in ({"head_epochs": 3}, {"batch_norm": "kept"}):
+    assert (told.whiten, told.batch_norm) == (False, "train")
+    for wrong in ({"whiten": True}, {"batch_norm": "kept"}):
         with pytest.raises(InputError, match="random weights"):
             options("recommended", weights="none", **wrong)
 

@@ -53,6 +53,22 @@ def test_what_is_shorter_is_taken_from_its_beginning_and_ends_in_nan():
     assert np.isnan(found[:, 7:]).all()
 
 
+def test_masks_hide_bands_and_frames_under_the_mean_and_leave_the_end_alone():
+    rng = np.random.default_rng(0)
+    spectrograms = Spectrograms.of([rng.normal(-40, 9, (30, BANDS)).astype(np.float32)])
+    rows, draws = np.zeros(200, int), np.arange(200)
+    plain = RandomExcerpt(43).read(spectrograms, rows, 0, draws)
+    masked = RandomExcerpt(43, masks=True).read(spectrograms, rows, 0, draws)
+    assert np.array_equal(np.isnan(masked), np.isnan(plain))
+    changed = (masked != plain)[:, :30]
+    assert np.allclose(masked[:, :30][changed], np.nanmean(plain[0]), atol=1e-4)
+    whole_bands, whole_frames = changed.all(axis=1).sum(axis=1), changed.all(axis=2).sum(axis=1)
+    assert whole_bands.max() <= 32 and whole_bands.mean() > 8
+    assert whole_frames.max() <= 8 and whole_frames.mean() > 1
+    again = RandomExcerpt(43, masks=True).read(spectrograms, rows[:3], 0, draws[:3])
+    assert np.array_equal(again, masked[:3], equal_nan=True)
+
+
 def test_seed_and_number_of_the_draw_decide():
     first = read((300,), 0, [3, 4, 5])
     assert np.array_equal(first, read((300,), 0, [3, 4, 5]))

@@ -51,6 +51,7 @@ class MelDCNNOptions(MusicOptions):
             "schedule": "constant",
             "frames": SECOND,
             "level": "recorded",
+            "masks": False,
             "weight_decay": 1e-5,
         },
         "recommended": {
@@ -61,6 +62,7 @@ class MelDCNNOptions(MusicOptions):
             "schedule": "cosine",
             "frames": SECOND,
             "level": "relative",
+            "masks": True,
             "weight_decay": 1e-5,
         },
     }
@@ -78,6 +80,7 @@ class MelDCNNOptions(MusicOptions):
         "are not equally loud",
         choices=("recorded", "relative"),
     )
+    masks: bool | None = option("hide random bands and frames in training (SpecAugment)")
     factors: int = option("artist group factors of each kind", 40, minimum=2)
     words: int = option("of the dictionary that sounds are counted in", 2048, minimum=2)
     hard_targets: bool = option("learn the strongest factor of an artist, not all of them", False)
@@ -189,7 +192,7 @@ class MelDCNN(NNModel):
         options = self.options
         shared = {
             "batch_size": options.batch_size,
-            "augment": RandomExcerpt(options.frames),
+            "augment": RandomExcerpt(options.frames, bool(options.masks)),
             "glance": self._glance,
         }
         epochs = options.epochs * len(options.tasks)  # spec 002, 2c

@@ -29,6 +29,7 @@ from models.species.rank_phases import (
     rank_phases,
 )
 from models.species.run_specificity import read_taxonomy
+from models.whitening import Whiten
 from training.sampling import HalfPasses
 
 CENTRE = 0.5  # of a side: twice the magnification (spec 001, 1k)
@@ -57,8 +58,8 @@ class MultiViewOptions(BackboneOptions):
             "pooling": "average",
             "dropout": 0.2,
             "start_rank": "genus",
-            "head_epochs": 0,
             "batch_norm": "train",
+            "whiten": False,
             "crop_init": "random",
             "auxiliary": 0.4,
             "augmentation": "paper",
@@ -68,14 +69,10 @@ class MultiViewOptions(BackboneOptions):
         "recommended": {
             "split_rule": "random",
             "epochs": 12,
-            "batch_size": 16,
-            "learning_rate": 1e-3,
             "schedule": "cosine",
             "label_smoothing": 0.1,
             "backbone": "mobilenet_v2_035",
             "image_size": 160,
-            "pooling": "average",
-            "dropout": 0.2,
             "rank_epochs": 3,
             "crop_init": "pretrained",
             "auxiliary": 0.0,
@@ -85,8 +82,22 @@ class MultiViewOptions(BackboneOptions):
         },
     }
 
-    RECOMMENDED_PRETRAINED = {"head_epochs": 30, "batch_norm": "kept"}
-    RECOMMENDED_RANDOM = {"head_epochs": 0, "batch_norm": "train"}
+    RECOMMENDED_PRETRAINED = {
+        "batch_size": 32,
+        "learning_rate": 3e-4,
+        "batch_norm": "kept",
+        "pooling": "average+deviation",
+        "whiten": True,
+        "dropout": 0.3,
+    }
+    RECOMMENDED_RANDOM = {
+        "batch_size": 16,
+        "learning_rate": 1e-3,
+        "batch_norm": "train",
+        "pooling": "average",
+        "whiten": False,
+        "dropout": 0.2,
+    }
 
     ranks: str | None = option("taxonomic columns, from coarse to fine, separated by commas")
     views: str = option(
@@ -98,11 +109,6 @@ class MultiViewOptions(BackboneOptions):
     start_rank: str | None = option(
         "rank to be told apart first; each finer one then begins with what its parents have "
         "learnt; none: the finest rank alone is trained"
-    )
-    head_epochs: int | None = option(
-        "epochs in which the first rank's last layer trains alone, on a pretrained network that "
-        "stays as it is; 0: none",
-        minimum=0,
     )
     batch_norm: str | None = option(
         "of the network: train, by each batch; kept, as the pretrained network has it, for batches "
@@ -130,6 +136,10 @@ class MultiViewOptions(BackboneOptions):
     auxiliary: float | None = option(
         "weight of the loss of an auxiliary classifier on the first branch; 0: there is none",
         minimum=0.0,
+    )
+    whiten: bool | None = option(
+        "features by their spread within classes, as a linear discriminant analysis takes them, "
+        "and a last layer that begins at the centroids of the classes"
     )
     width: float = option(
         "of every convolution, as a share of the published one, such as 0.25; needs --weights none",
@@ -168,10 +178,10 @@ class MultiViewOptions(BackboneOptions):
                 "--batch-norm kept: a network with random weights has averages of nothing: take "
                 "--batch-norm train, or give --weights"
             )
-        if self.head_epochs and self.weights == "none":
+        if self.whiten and self.weights == "none":
             raise InputError(
-                f"--head-epochs {self.head_epochs}: a network with random weights has nothing to "
-                "build on: take --head-epochs 0, or give --weights"
+                "--whiten: features of a network with random weights tell nothing of the classes: "
+                "leave it out, or give --weights"
             )
         if self.width < 1 and self.weights != "none":
             raise InputError(
@@ -185,7 +195,8 @@ class MultiViewClassifier(NNModel):
 
     Inputs `image`, (batch, side, side, 3), 0 to 255, twice as large where its centre is a view of
     its own, and `image_box` or `image_2`, ... for further views. Outputs: `features` (batch,
-    width), the pooled feature map, also as `embedding`, and `probabilities` (batch, species).
+    width), the pooled feature map, `embedding`, the same or, with `whiten`, (batch, 400) whitened
+    and of length 1, and `probabilities` (batch, species).
     """
 
     Options = MultiViewOptions
@@ -228,7 +239,7 @@ class MultiViewClassifier(NNModel):
     @property
     def _heads(self) -> Heads:
         first = first_depth(self.taxonomy, self.options.start_rank)
-        return Heads(self.taxonomy, first, bool(self.options.auxiliary))
+        return Heads(self.taxonomy, first, bool(self.options.auxiliary), bool(self.options.whiten))
 
     def read_table(self, name: str, data_dir, strict: bool = True) -> Table:
         names = tuple(record.name for record in self.inputs)
@@ -263,10 +274,13 @@ class MultiViewClassifier(NNModel):
 
         maps = network([self.backbone.preprocess(view) for view in seen])
         pooled = pool(maps["feature_map"], options.pooling)
-        kept = layers.Dropout(options.dropout, name="dropout")(pooled)
+        embedded = pooled
+        if options.whiten:
+            embedded = layers.UnitNormalization(name="embedding")(Whiten(name="whiten")(pooled))
+        kept = layers.Dropout(options.dropout, name="dropout")(embedded)
         aside = auxiliary_features(maps["whole"], options.width) if heads.auxiliary else None
 
-        outputs = {"features": pooled, "embedding": pooled, **heads.outputs(kept, aside)}
+        outputs = {"features": pooled, "embedding": embedded, **heads.outputs(kept, aside)}
         self.model = keras.Model(inputs, outputs, name="network")
 
     def _network(self) -> keras.Model:

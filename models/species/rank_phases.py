@@ -14,6 +14,7 @@ from keras import layers
 from datasets.errors import InputError
 from datasets.taxonomy import Taxonomy
 from models.species.transfer import handed_down
+from models.whitening import CentroidDense
 from training.losses import SmoothedCrossEntropy
 from training.objectives import AuxiliaryObjective
 from training.phases import Phase
@@ -28,7 +29,6 @@ EXPERIMENTS = {
     "E3": (((1e-1, 3),), ((1e-1, 2), (1e-2, 2), (1e-3, 1), (1e-4, 1))),
     "E3-as-printed": (((1e-1, 3),), ((1e-1, 2), (1e-2, 2), (1e-3, 2))),
 }
-HEAD_RATE = 5e-3  # of a head that trains alone
 AUXILIARY_WIDTHS = (128, 768)  # of its two convolutions (Szegedy et al. 2017, as in TF-Slim)
 
 
@@ -40,11 +40,13 @@ class Heads:
         taxonomy: of the classes.
         first: depth of the coarsest rank that is trained.
         auxiliary: whether an auxiliary classifier is trained beside them.
+        from_centroids: whether the first rank's layer begins at the centroids of its taxa.
     """
 
     taxonomy: Taxonomy
     first: int
     auxiliary: bool
+    from_centroids: bool = False
 
     @property
     def depths(self) -> range:
@@ -65,11 +67,13 @@ class Heads:
         found = {}
         for depth in self.depths:
             taxa = len(self.taxonomy.names[depth - 1])
-            answering = {self.name(depth): features}
+            name, kind = self.name(depth), CentroidDense if self.from_centroids else layers.Dense
+            found[name] = kind(taxa, activation="softmax", name=name)(features)
             if self.auxiliary:
-                answering[self.auxiliary_name(depth)] = auxiliary_features
-            for name, seen in answering.items():
-                found[name] = layers.Dense(taxa, activation="softmax", name=name)(seen)
+                name = self.auxiliary_name(depth)
+                found[name] = layers.Dense(taxa, activation="softmax", name=name)(
+                    auxiliary_features
+                )
         return found
 
     def hand_down(self, upper: int, lower: int, mix: float, seed: int):
@@ -130,7 +134,7 @@ def auxiliary_features(feature_map, width: float):
 
 
 def rank_phases(options, heads: Heads, shared: dict) -> tuple[Phase, ...]:
-    """One phase per rank, from the coarsest trained to the finest, perhaps behind one of a head.
+    """One phase per rank, from the coarsest trained to the finest.
 
     Args:
         options: MultiViewOptions.
@@ -140,7 +144,7 @@ def rank_phases(options, heads: Heads, shared: dict) -> tuple[Phase, ...]:
     Raises:
         InputError: the epochs do not suffice for all ranks.
     """
-    phases, above = _head_alone(options, heads, shared), None
+    phases, above = [], None
     told = zip(heads.depths, _rates(options, len(heads.depths)), strict=True)
     for depth, (epochs, rate, callbacks) in told:
         handing = above and heads.hand_down(above, depth, options.mix, options.seed)
@@ -160,31 +164,6 @@ def rank_phases(options, heads: Heads, shared: dict) -> tuple[Phase, ...]:
         )
         above = depth
     return tuple(phases)
-
-
-def _head_alone(options, heads: Heads, shared: dict) -> list[Phase]:
-    """The first rank's head, on what the pretrained network makes of the pictures as they are.
-
-    A head that knows nothing would pull at the pretrained weights (Kumar et al. 2022, ICLR).
-    """
-    if not options.head_epochs:
-        return []
-    depth = heads.first
-    name, rate, epochs = heads.name(depth), HEAD_RATE, options.head_epochs
-    alone = {"augment": None, "sampling": None, "keep_best": None}
-    return [
-        Phase(
-            name=f"head of {heads.taxonomy.ranks[depth - 1]}",
-            epochs=epochs,
-            optimizer=keras.optimizers.AdamW(rate),
-            output=name,
-            classes=heads.taxonomy.ancestors[depth],
-            trainable=(name,),
-            callbacks=schedule("cosine", rate, epochs, None),
-            loss=SmoothedCrossEntropy(options.label_smoothing or 0.0),
-            **shared | alone,
-        )
-    ]
 
 
 def _objective(options, heads: Heads, depth: int) -> AuxiliaryObjective | None:
