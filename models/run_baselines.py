@@ -104,7 +104,11 @@ def _seen(model, records, rows, pipelines) -> View:
         name, ways = f"pixels {PIXELS}x{PIXELS}", [_pixels(record) for record in records]
     else:
         name = f"frozen features of {backbone.name}"
-        ways = [_features(record, backbone, pipelines) for record in records]
+        side = model.options.image_size  # of a view, where the picture is cut into several
+        ways = [
+            _features(replace(record, height=side, width=side), backbone, pipelines)
+            for record in records
+        ]
     return View(
         name,
         {
@@ -128,8 +132,6 @@ def _pixels(record):
 
 def _features(record, backbone, pipelines):
     """Pictures -> averages of the backbone's feature map, some at a time."""
-    height, width = backbone.network.input.shape[1:3]  # its own, where the input is cut into views
-    record = replace(record, height=height, width=width)
     image = keras.Input(record.fitted_shape, name="image")
     pooled = keras.ops.mean(backbone.network(backbone.preprocess(image)), axis=(1, 2))
     extractor = keras.Model({"image": image}, {"features": pooled})

@@ -77,7 +77,7 @@ def test_every_view_sees_its_own_picture(backbone, pictures):
 
 def test_it_outlives_saving(backbone, pictures, tmp_path):
     picture = keras.Input((2 * SIDE, 2 * SIDE, 3))
-    views = WholeAndCentre(SIDE)(picture)
+    views = WholeAndCentre()(picture)
     network = multi_view(backbone, 2, *known_cuts(backbone.name), "pretrained")
     model = keras.Model(picture, network(views)["feature_map"])
     large = np.repeat(np.repeat(pictures, 2, 1), 2, 2)
@@ -89,11 +89,19 @@ def test_it_outlives_saving(backbone, pictures, tmp_path):
 def test_views_are_the_whole_and_the_untouched_centre():
     rows, columns = np.meshgrid(np.arange(32.0), np.arange(32.0), indexing="ij")
     picture = np.stack([rows, columns], -1)[None].astype(np.float32)
-    whole, centre = WholeAndCentre(16)(picture)
+    whole, centre = WholeAndCentre()(picture)
     np.testing.assert_array_equal(centre, picture[:, 8:24, 8:24])
     assert whole.shape == (1, 16, 16, 2)
     inner = np.asarray(whole)[0, 2:-2, 2:-2, 0]
     np.testing.assert_allclose(inner[:, 0], 2 * np.arange(2, 14) + 0.5, atol=1e-3)
+
+
+def test_views_of_a_picture_of_any_side_are_those_of_its_side():
+    picture = np.random.default_rng(0).random((2, 32, 32, 3)).astype(np.float32)
+    any_side = keras.Input((None, None, 3))
+    views = keras.Model(any_side, WholeAndCentre()(any_side)).predict(picture, verbose=0)
+    for found, expected in zip(views, WholeAndCentre()(picture), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,8 @@ class Phase:
             the genus of each species; None where they are the same.
         begin: (network) -> None, changes weights before the first epoch, such as handing those of
             an earlier phase's output down to this one's.
+        learn_again: whether layers that learn at once from the training part, such as
+            `models.whitening.Whiten`, do so before this phase too; before the first they always do.
         trainable: names of the layers that train; None for all.
         sample_weight: (training samples,) weight of each sample in the loss; None for ones.
         callbacks: schedules and the like.
@@ -72,6 +74,7 @@ class Phase:
     tasks: tuple[Task, ...] = ()
     classes: np.ndarray | None = None
     begin: Callable | None = None
+    learn_again: bool = False
     trainable: tuple[str, ...] | None = None
     sample_weight: np.ndarray | None = None
     callbacks: tuple[keras.callbacks.Callback, ...] = ()
@@ -160,7 +163,7 @@ def _train_phase(
         part, augment = split.head, None
     elif phase.views:
         raise ValueError(f"phase {phase.name}: stored views need a frozen part before what trains")
-    if index == 0 and not state:
+    if (index == 0 or phase.learn_again) and not state:
         learn_from(part, _for_all(arrays, augment, pipelines, fit), targets)
     steps = steps_of(phase, targets)
     trained = _trained(part, phase, steps)

@@ -182,26 +182,20 @@ def _mean_of(views: int, channels: int) -> Sequence[np.ndarray]:
 
 @keras.saving.register_keras_serializable("menagerie")
 class WholeAndCentre(layers.Layer):
-    """A square picture -> its whole and its centre, both `side` pixels wide.
+    """A square picture -> its whole and its centre, both half as wide as the picture.
 
-    Input: (batch, large, large, channels). The centre is cut out as it is, so `side` over `large`
-    is its share of a side; the whole is resized (bilinear, antialiased).
+    So the centre, cut out as it is, is seen at twice the magnification (spec 001, 1k). The whole
+    is resized (bilinear, antialiased).
+
+    Input: (batch, side, side, channels), the side perhaps unknown until run time.
     """
 
-    def __init__(self, side: int, **keywords):
-        super().__init__(**keywords)
-        self.side = side
-
     def call(self, picture):
-        margin = (picture.shape[1] - self.side) // 2
-        inside = slice(margin, margin + self.side)
-        whole = ops.image.resize(
-            picture, (self.side, self.side), antialias=True, data_format="channels_last"
-        )
+        side = ops.shape(picture)[1] // 2
+        inside = slice(side // 2, side // 2 + side)
+        whole = ops.image.resize(picture, (side, side), antialias=True, data_format="channels_last")
         return [whole, picture[:, inside, inside]]
 
     def compute_output_shape(self, shape):
-        return [(shape[0], self.side, self.side, shape[-1])] * 2
-
-    def get_config(self):
-        return super().get_config() | {"side": self.side}
+        side = None if shape[1] is None else shape[1] // 2
+        return [(shape[0], side, side, shape[-1])] * 2

@@ -32,8 +32,6 @@ from models.species.run_specificity import read_taxonomy
 from models.whitening import Whiten
 from training.sampling import HalfPasses
 
-CENTRE = 0.5  # of a side: twice the magnification (spec 001, 1k)
-
 
 @dataclass(frozen=True)
 class MultiViewOptions(BackboneOptions):
@@ -72,7 +70,6 @@ class MultiViewOptions(BackboneOptions):
             "schedule": "cosine",
             "label_smoothing": 0.1,
             "backbone": "mobilenet_v2_035",
-            "image_size": 160,
             "rank_epochs": 3,
             "crop_init": "pretrained",
             "auxiliary": 0.0,
@@ -85,12 +82,16 @@ class MultiViewOptions(BackboneOptions):
     RECOMMENDED_PRETRAINED = {
         "batch_size": 32,
         "learning_rate": 3e-4,
+        "image_size": 224,
+        "train_size": 160,
+        "start_rank": "none",
         "batch_norm": "kept",
         "pooling": "average+deviation",
         "whiten": True,
         "dropout": 0.3,
     }
     RECOMMENDED_RANDOM = {
+        "image_size": 160,
         "batch_size": 16,
         "learning_rate": 1e-3,
         "batch_norm": "train",
@@ -149,6 +150,12 @@ class MultiViewOptions(BackboneOptions):
     )
     branch_from: str | None = option("first layer of the branches, by the beginning of its name")
     merge_at: str | None = option("first layer behind the branches, likewise")
+    train_size: int | None = option(
+        "side of a view in training, where it is smaller than --image-size; the last layer then "
+        "learns once more from pictures of the full size",
+        minimum=32,
+        maximum=1024,
+    )
     label_smoothing: float | None = option(
         "share of every label that is spread over all classes", minimum=0.0, maximum=0.9
     )
@@ -183,6 +190,14 @@ class MultiViewOptions(BackboneOptions):
                 "--whiten: features of a network with random weights tell nothing of the classes: "
                 "leave it out, or give --weights"
             )
+        if self.train_size and self.augmentation == "none":
+            raise InputError(
+                "--train-size is the size of the augmented pictures: leave --augmentation none out"
+            )
+        if self.train_size and self.auxiliary:
+            raise InputError(
+                "--train-size: the auxiliary classifier sees a map of one size: add --auxiliary 0"
+            )
         if self.width < 1 and self.weights != "none":
             raise InputError(
                 f"--width {self.width:g}: weights {self.weights} fit the published width only: "
@@ -206,8 +221,11 @@ class MultiViewClassifier(NNModel):
     def inputs(self):
         if self.is_loaded:
             return read_inputs(self.folder)
-        side = self.options.image_size
-        large = round(side / CENTRE) if self.options.views == "centre" else side
+        return self._fitted_to(self.options.image_size)
+
+    def _fitted_to(self, side: int) -> tuple[ImageInput, ...]:
+        """The pictures of a sample, each view of them `side` pixels wide."""
+        large = 2 * side if self.options.views == "centre" else side
         return tuple(ImageInput(large, large, 3, name=name) for name in self._pictures())
 
     def _pictures(self) -> tuple[str, ...]:
@@ -218,12 +236,16 @@ class MultiViewClassifier(NNModel):
         further = {"box": ("image_box",), "pictures": ("image_2",)}
         return ("image", *further.get(views, ()))
 
+    @property
+    def _train_size(self) -> int:
+        return self.options.train_size or self.options.image_size
+
     @cached_property
     def backbone(self) -> Backbone:
         """The pretrained network; its weights are found, or missed, before any data are read."""
         options = self.options
         self.seed_weights()  # it is built before the data are read, and may be random
-        side = options.image_size
+        side = None if self._train_size != options.image_size else options.image_size
         found = build_backbone(options.backbone, options.weights, side, side)
         self.notes.append(f"Backbone {found.name}, weights {found.weights}, all of it trains.")
         return replace(found, network=with_width(found.network, options.width))
@@ -264,13 +286,16 @@ class MultiViewClassifier(NNModel):
         options, heads, network = self.options, self._heads, self._network()
         self.seed_weights()  # whether the backbone was built just now or before the data were read
 
+        any_size = self._train_size != options.image_size
         inputs = {
-            record.name: keras.Input(record.fitted_shape, name=record.name)
+            record.name: keras.Input(
+                (None, None, 3) if any_size else record.fitted_shape, name=record.name
+            )
             for record in self.inputs
         }
         seen = list(inputs.values())
         if options.views == "centre":
-            seen = WholeAndCentre(options.image_size, name="views")(seen[0])
+            seen = WholeAndCentre(name="views")(seen[0])
 
         maps = network([self.backbone.preprocess(view) for view in seen])
         pooled = pool(maps["feature_map"], options.pooling)
@@ -305,7 +330,7 @@ class MultiViewClassifier(NNModel):
             heads,
             {
                 "batch_size": options.batch_size,
-                "augment": augmentation(options, self.inputs[0]),
+                "augment": augmentation(options, self._fitted_to(self._train_size)[0]),
                 "sampling": HalfPasses() if options.half_epochs else None,
                 "keep_best": "val_loss" if options.patience else None,
                 "batch_norm": "kept" if options.batch_norm == "kept" else "inference",

@@ -29,6 +29,7 @@ EXPERIMENTS = {
     "E3": (((1e-1, 3),), ((1e-1, 2), (1e-2, 2), (1e-3, 1), (1e-4, 1))),
     "E3-as-printed": (((1e-1, 3),), ((1e-1, 2), (1e-2, 2), (1e-3, 2))),
 }
+HEAD_EPOCHS, HEAD_RATE = 5, 3e-3  # of a head that trains alone, from the centroids
 AUXILIARY_WIDTHS = (128, 768)  # of its two convolutions (Szegedy et al. 2017, as in TF-Slim)
 
 
@@ -134,7 +135,7 @@ def auxiliary_features(feature_map, width: float):
 
 
 def rank_phases(options, heads: Heads, shared: dict) -> tuple[Phase, ...]:
-    """One phase per rank, from the coarsest trained to the finest.
+    """One phase per rank, from the coarsest trained to the finest, and perhaps one of its head.
 
     Args:
         options: MultiViewOptions.
@@ -163,7 +164,29 @@ def rank_phases(options, heads: Heads, shared: dict) -> tuple[Phase, ...]:
             )
         )
         above = depth
+    if heads.from_centroids:
+        phases.append(_head_again(options, heads, shared))
     return tuple(phases)
+
+
+def _head_again(options, heads: Heads, shared: dict) -> Phase:
+    """The finest rank's head anew, on what the trained network makes of the pictures as they are.
+
+    Larger ones than it was trained on, and not cut: objects that look larger in random crops are
+    told best so (Touvron et al. 2019, NeurIPS, section 4).
+    """
+    name = heads.name(heads.depths[-1])
+    return Phase(
+        name="head",
+        epochs=HEAD_EPOCHS,
+        optimizer=keras.optimizers.AdamW(HEAD_RATE),
+        output=name,
+        trainable=(name,),
+        learn_again=True,
+        callbacks=schedule("cosine", HEAD_RATE, HEAD_EPOCHS, None),
+        loss=SmoothedCrossEntropy(options.label_smoothing or 0.0),
+        **shared | {"augment": None, "sampling": None, "keep_best": None},
+    )
 
 
 def _objective(options, heads: Heads, depth: int) -> AuxiliaryObjective | None:
