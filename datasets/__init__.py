@@ -40,7 +40,8 @@ def load_table(
         strict: refuse labels that the data set does not know; else keep them as unknown.
         told: what else the data set asks for: of `specimens` and `observations` the `roles` of
             their columns, of `specimens` the `columns` of a trained run, of `tracks` the column of
-            the `label`, and of `tracks` and `fma` the `rate` that all recordings are brought to.
+            the `label`, and of `tracks` and `fma` the `rate` that all recordings are brought to and
+            the `tasks` that are learnt.
 
     Returns:
         datasets.base.Table with these modalities.

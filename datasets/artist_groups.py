@@ -102,24 +102,36 @@ def check_tasks(tasks: Iterable[str], table: Table) -> None:
         InputError: there is no such task, or the table lacks the sound, the artists or the
             sub-genres that one needs.
     """
-    tasks = list(tasks)
-    for task in tasks:
-        if task not in TASKS:
-            known = ", ".join(f"{letter} ({name})" for letter, name in TASKS.items())
-            raise InputError(f"there is no task '{task}': choose among {known}")
     if "waveform" not in table.modalities:
         raise InputError(f"{table.name} has no recordings, of which the tasks are learnt")
-    named = _distinct(table, "artist")
+    check_columns(tasks, table.frame, table.name)
+
+
+def check_columns(tasks: Iterable[str], frame: pd.DataFrame, name: str) -> None:
+    """Whether recordings that need not be read yet have the columns of tasks.
+
+    Args:
+        tasks: letters of `TASKS`.
+        frame: one row per recording, with `artist` and `subgenres`, '' for unknown.
+        name: of the data set, for messages.
+
+    Raises:
+        InputError: there is no such task, or it needs a column that is empty.
+    """
+    artists = _distinct(frame, "artist")
     for task in tasks:
-        if task != "g" and named < 2:
-            has = "names only one artist" if named else "names no artist"
+        if task not in TASKS:
+            known = ", ".join(f"{letter} ({what})" for letter, what in TASKS.items())
+            raise InputError(f"there is no task '{task}': choose among {known}")
+        if task != "g" and artists < 2:
+            has = "names only one artist" if artists else "names no artist"
             raise InputError(
-                f"{table.name} {has}, and task {task} ({TASKS[task]}) groups artists: give a "
+                f"{name} {has}, and task {task} ({TASKS[task]}) groups artists: give a "
                 "column 'artist', or take task g alone"
             )
-        if task == "s" and not _distinct(table, "subgenres"):
+        if task == "s" and not _distinct(frame, "subgenres"):
             raise InputError(
-                f"{table.name} names no sub-genre, and task s counts them: give a column "
+                f"{name} names no sub-genre, and task s counts them: give a column "
                 "'subgenres', or leave out task s"
             )
 
@@ -368,8 +380,8 @@ def _artist_notes(tracks: np.ndarray, nameless: int, zero: tuple[str, ...]) -> l
     return notes
 
 
-def _distinct(table: Table, column: str) -> int:
-    """How many different values a column of the frame has, '' aside; 0 where there is no column."""
-    if column not in table.frame:
+def _distinct(frame: pd.DataFrame, column: str) -> int:
+    """How many different values a column has, '' aside; 0 where there is no column."""
+    if column not in frame:
         return 0
-    return len(set(table.frame[column]) - {""})
+    return len(set(frame[column]) - {""})

@@ -69,6 +69,7 @@ def load(
     strict: bool = True,
     *,
     rate: int | None = None,
+    tasks: str = "",
 ) -> Table:
     """The clips of one subset with a top genre; these genres, sorted, are the classes.
 
@@ -82,6 +83,8 @@ def load(
         modalities: `waveform`, which is all that there is.
         strict: False where the clips are only judged: a single genre will do then.
         rate: samples per second that all are brought to; None for 44,100.
+        tasks: letters of `datasets.artist_groups.TASKS`; what these need is asked for before a
+            recording is read.
 
     Returns:
         A table with the modality `waveform` (Recordings with their spectrograms). Its keys are
@@ -98,7 +101,7 @@ def load(
     audio = _audio(Path(data_dir).expanduser().absolute())
     tracks = _read_tracks(audio.parent / METADATA / "tracks.csv")
     titles = _read_titles(audio.parent / METADATA / "genres.csv")
-    return read_listing(_listing(audio, tracks, titles), rate or RATE, strict)
+    return read_listing(_listing(audio, tracks, titles), rate or RATE, strict, tasks)
 
 
 def _audio(location: Path) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from datasets.artist_groups import check_columns
 from datasets.base import Table
 from datasets.column_roles import some
 from datasets.errors import InputError
@@ -61,20 +62,23 @@ def refuse_other_modalities(modalities: Iterable[str]) -> None:
         raise InputError(f"recordings have no {strange[0]}: take another data set by --data")
 
 
-def read_listing(listing: Listing, rate: int | None, strict: bool) -> Table:
+def read_listing(listing: Listing, rate: int | None, strict: bool, tasks: str = "") -> Table:
     """The table of the recordings that can be used.
 
     Args:
         listing: the recordings.
         rate: samples per second that all are brought to; None for what most of them have.
         strict: whether there must be two genres.
+        tasks: what will be learnt of them, in letters of `artist_groups.TASKS`.
 
     Raises:
-        InputError: more than 1 % of the recordings cannot be used, or a single genre is left.
+        InputError: more than 1 % of the recordings cannot be used, a single genre is left, or a
+            task needs a column that is empty.
     """
     total = len(listing.frame) + len(listing.failures)
     refuse_failures(listing.where, listing.failures, total, "recordings")
     _labels(listing.where, listing.frame, strict)  # said before any recording is read
+    check_columns(tasks, listing.frame, listing.name)
     rate = rate or common_rate(listing.folder, listing.paths)
     prepared = prepare_recordings(listing.folder, listing.paths, rate)
     names = dict(zip(listing.paths, listing.which, strict=True))

@@ -55,6 +55,7 @@ def load(
     strict: bool = True,
     *,
     rate: int | None = None,
+    tasks: str = "",
     label: str | None = None,
 ) -> Table:
     """The recordings of genre folders or of a table; their genres, sorted, are the classes.
@@ -68,6 +69,8 @@ def load(
         modalities: `waveform`, which is all that there is.
         strict: False where the recordings are only judged: a single genre will do then.
         rate: samples per second that all are brought to; None for what most of them have.
+        tasks: letters of `datasets.artist_groups.TASKS`; the columns that these need are asked for
+            before a recording is read.
         label: the column of a table that is learnt; None for the customary one.
 
     Returns:
@@ -82,7 +85,7 @@ def load(
     """
     refuse_other_modalities(modalities)
     listing = _listing(Path(data_dir).expanduser(), strict, label)
-    return read_listing(listing, rate, strict)
+    return read_listing(listing, rate, strict, tasks)
 
 
 def _listing(location: Path, strict: bool, label: str | None) -> Listing:

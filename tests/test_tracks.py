@@ -388,3 +388,13 @@ def test_the_spoken_digits(real_data):
     np.testing.assert_allclose(table.frame["seconds"], lengths)
     short = "2,976 of 3,000 recordings are shorter than one second (43 frames): padded with silence"
     assert short in table.notes
+
+
+def test_a_task_whose_column_is_empty_is_refused_before_a_recording_is_read(tmp_path, monkeypatch):
+    for genre in ("dub", "ska"):
+        (tmp_path / genre).mkdir()
+        for number in range(2):
+            (tmp_path / genre / f"{number}.wav").write_bytes(b"no sound")
+    monkeypatch.setattr("datasets.track_listing.prepare_recordings", None)
+    with pytest.raises(InputError, match="names no artist, and task d"):
+        load(tmp_path, tasks="gd")

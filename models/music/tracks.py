@@ -95,7 +95,8 @@ def read_tracks(model, name: str, data_dir: str | None, strict: bool) -> Table:
     if name in SYNTHETIC:
         return load_table(name, data_dir, ("waveform",), strict)
     rate = model.inputs[0].rate if model.is_loaded else model.options.sample_rate
-    return load_table(name, data_dir, ("waveform",), strict, rate=rate)
+    tasks = "" if model.is_loaded else model.options.tasks or ""
+    return load_table(name, data_dir, ("waveform",), strict, rate=rate, tasks=tasks)
 
 
 def load_tracks(model) -> None:
