@@ -76,6 +76,7 @@ class Audit:
         uncompared: number of different pictures, where they are too many to look for look-alikes
             among them; else 0.
         leaks: what the measurements alone tell; None if there are none.
+        kind: what occurs, `picture` or `recording`.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Audit:
     near_duplicates: tuple[NearDuplicate, ...] | None = None
     uncompared: int = 0
     leaks: LeakReport | None = None
+    kind: str = "picture"
 
     def to_json(self) -> dict:
         """The findings as lists, dictionaries, strings and numbers."""
@@ -110,7 +112,7 @@ class Audit:
             *_listed("Left out", self.left_out),
             self._duplicate_line(),
             *_listed(
-                f"{_pictures(len(self.contradictions))} under more than one label",
+                f"{self._occurring(len(self.contradictions))} under more than one label",
                 [_describe(group) for group in self.contradictions],
             ),
             *self._crossing_lines(),
@@ -143,15 +145,18 @@ class Audit:
 
     def _duplicate_line(self) -> str:
         if not self.duplicate_groups:
-            return "No picture occurs twice."
+            return f"No {self.kind} occurs twice."
         return (
-            f"{_pictures(self.duplicate_groups)} more than once, which makes "
+            f"{self._occurring(self.duplicate_groups)} more than once, which makes "
             f"{_samples(self.surplus)} superfluous."
         )
 
+    def _occurring(self, count: int) -> str:
+        return f"1 {self.kind} occurs" if count == 1 else f"{count:,} {self.kind}s occur"
+
     def _crossing_lines(self) -> list[str]:
         return [
-            f"{_pictures(count)} both in {pair.replace('/', ' and in ')}."
+            f"{self._occurring(count)} both in {pair.replace('/', ' and in ')}."
             for pair, count in self.crossings.items()
             if count
         ]
@@ -212,6 +217,7 @@ def audit(table: Table, splits: Splits | None = None) -> Audit:
         ),
         uncompared=different if is_compared and different > MOST else 0,
         leaks=find_leaks(table),
+        kind="recording" if "waveform" in table.modalities else "picture",
     )
 
 
@@ -291,7 +297,3 @@ def _describe_pair(pair: NearDuplicate) -> str:
 
 def _samples(count: int) -> str:
     return "1 sample" if count == 1 else f"{count:,} samples"
-
-
-def _pictures(count: int) -> str:
-    return "1 picture occurs" if count == 1 else f"{count:,} pictures occur"

@@ -83,6 +83,12 @@ def test_a_clean_set_is_said_to_be_clean():
     assert found.lines()[-1] == "No picture occurs twice."
 
 
+def test_recordings_are_called_so():
+    table = make_table([("a", "dub", "", "A"), ("b", "ska", "", "B")])
+    heard = replace(table, modalities={"waveform": np.zeros((2, 5), np.float32)})
+    assert audit(heard).lines()[-1] == "No recording occurs twice."
+
+
 def test_long_lists_are_cut_with_a_count():
     lines = audit(make_table(unreadable=tuple(f"{n}.jpg: bad" for n in range(9)))).lines()
     assert "  and 4 more" in lines
