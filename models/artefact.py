@@ -33,6 +33,7 @@ from training.evaluation import Result
 
 REFIT = "refit"  # where a second training lies in a draft
 EXAMPLES = 256
+EXAMPLE_BYTES = 2**27  # before they are compressed; a minute of sound has ten million
 SHOWN_CLASSES = 100  # names in the card; of more it gives the number
 LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn")
 SEALED = (
@@ -195,12 +196,19 @@ def _write_savedmodel(folder: Path, run: Run) -> None:
 def _write_examples(path: Path, run: Run) -> None:
     """Raw test samples with their labels, so that the run can be tried without its data."""
     rows = run.splits[run.splits.parts()[-1]][:EXAMPLES]
-    arrays = {
+    heard = run.table.modalities.get("waveform")  # all others are of one size
+    largest = 0 if heard is None else int(heard.spectrograms.counts[rows].argmax())
+    each = sum(array.nbytes for array in _raw(run, rows[[largest]]).values())
+    rows = rows[: max(1, EXAMPLE_BYTES // each)]
+    labels = run.table.frame["label"].to_numpy()[rows].astype(str)
+    np.savez_compressed(path, true_label=labels, **_raw(run, rows))
+
+
+def _raw(run: Run, rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {
         record.name: record.examples(run.table.modalities[record.name][rows])
         for record in run.inputs
     }
-    labels = run.table.frame["label"].to_numpy()[rows].astype(str)
-    np.savez_compressed(path, true_label=labels, **arrays)
 
 
 def _write_predictions(path: Path, run: Run) -> None:

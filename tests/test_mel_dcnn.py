@@ -15,7 +15,7 @@ from datasets.base import SPLITS
 from datasets.errors import InputError
 from datasets.recordings import read_recording, resampled
 from datasets.spectrograms import SILENCE, Spectrograms
-from models.artefact import load_savedmodel
+from models.artefact import _write_examples, load_savedmodel
 from models.music import mel_network
 from models.music.front_end import band_statistics
 from models.music.mel_dcnn import MelDCNN
@@ -331,6 +331,17 @@ def trained(table, tmp_path_factory):
     model.train()
     model.save()
     return model
+
+
+def test_no_more_examples_are_kept_than_they_may_weigh(trained, tmp_path, monkeypatch):
+    rows = trained.splits.test
+    waveforms = trained.table.modalities["waveform"]
+    longest = max(len(waveforms[int(row)]) for row in rows)
+    for most, expected in ((3 * 4 * longest, 3), (1, 1)):
+        monkeypatch.setattr("models.artefact.EXAMPLE_BYTES", most)
+        _write_examples(tmp_path / "examples.npz", trained)
+        with np.load(tmp_path / "examples.npz") as kept:
+            assert kept["waveform"].shape[0] == len(kept["true_label"]) == expected
 
 
 @pytest.fixture(scope="module")
