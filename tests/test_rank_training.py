@@ -98,6 +98,29 @@ def test_a_pretrained_network_begins_at_the_centroids_of_its_taxa():
     assert kinds == {CentroidDense}
 
 
+def test_behind_all_ranks_the_head_learns_again_from_pictures_as_they_are():
+    told = options("recommended", data_dir="DIR", weights="FILE")
+    heads = Heads(TREE, 3, False, from_centroids=True)
+    shared = {"batch_size": 16, "augment": dict, "sampling": HalfPasses(), "keep_best": "val_loss"}
+    species, head = rank_phases(told, heads, shared)
+    assert (species.augment, species.learn_again, species.trainable) == (dict, False, None)
+    assert (head.augment, head.sampling, head.keep_best) == (None, None, None)
+    assert (head.output, head.trainable) == ("probabilities", ("probabilities",))
+    assert head.learn_again
+
+
+def test_it_trains_on_no_larger_pictures_than_it_answers():
+    told = {"data_dir": "DIR", "weights": "FILE"}
+    sides = [
+        MultiViewClassifier(options("recommended", **told, **changed))._train_size
+        for changed in ({}, {"image_size": 96}, {"image_size": 320, "train_size": 224})
+    ]
+    assert sides == [160, 96, 224]
+    for wrong in ({"augmentation": "none"}, {"auxiliary": 0.4}):
+        with pytest.raises(InputError, match="--train-size"):
+            options("recommended", **told, **wrong)
+
+
 def test_a_random_network_has_nothing_to_keep():
     told = options("recommended", weights="none")
     assert (told.whiten, told.batch_norm) == (False, "train")

@@ -62,7 +62,7 @@ class MelDCNNOptions(MusicOptions):
             "schedule": "cosine",
             "frames": SECOND,
             "level": "relative",
-            "masks": True,
+            "masks": False,
             "weight_decay": 1e-5,
         },
     }

@@ -238,7 +238,8 @@ class MultiViewClassifier(NNModel):
 
     @property
     def _train_size(self) -> int:
-        return self.options.train_size or self.options.image_size
+        side = self.options.image_size
+        return min(self.options.train_size or side, side)
 
     @cached_property
     def backbone(self) -> Backbone:
