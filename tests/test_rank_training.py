@@ -91,7 +91,7 @@ def test_epochs_are_divided_among_the_ranks():
 
 def test_a_pretrained_network_begins_at_the_centroids_of_its_taxa():
     told = options("recommended", data_dir="DIR", weights="FILE")
-    assert (told.whiten, told.batch_norm) == (True, "kept")
+    assert (told.whiten, told.batch_norm, told.views) == (True, "kept", "whole")
     seen = keras.Input((5,), name="seen")
     found = keras.Model(seen, Heads(TREE, 2, False, from_centroids=True).outputs(seen, None))
     kinds = {type(found.get_layer(name)) for name in ("rank_genus", "probabilities")}
@@ -113,9 +113,9 @@ def test_it_trains_on_no_larger_pictures_than_it_answers():
     told = {"data_dir": "DIR", "weights": "FILE"}
     sides = [
         MultiViewClassifier(options("recommended", **told, **changed))._train_size
-        for changed in ({}, {"image_size": 96}, {"image_size": 320, "train_size": 224})
+        for changed in ({}, {"image_size": 96}, {"image_size": 224, "train_size": 160})
     ]
-    assert sides == [160, 96, 224]
+    assert sides == [224, 96, 160]
     for wrong in ({"augmentation": "none"}, {"auxiliary": 0.4}):
         with pytest.raises(InputError, match="--train-size"):
             options("recommended", **told, **wrong)
@@ -123,7 +123,7 @@ def test_it_trains_on_no_larger_pictures_than_it_answers():
 
 def test_a_random_network_has_nothing_to_keep():
     told = options("recommended", weights="none")
-    assert (told.whiten, told.batch_norm) == (False, "train")
+    assert (told.whiten, told.batch_norm, told.views) == (False, "train", "centre")
     for wrong in ({"whiten": True}, {"batch_norm": "kept"}):
         with pytest.raises(InputError, match="random weights"):
             options("recommended", weights="none", **wrong)

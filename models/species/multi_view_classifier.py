@@ -49,6 +49,7 @@ class MultiViewOptions(BackboneOptions):
     PRESETS = {
         "paper": {
             "split_rule": "random",
+            "views": "centre",
             "half_epochs": True,
             "batch_size": 16,
             "backbone": "inception_resnet_v2",
@@ -82,8 +83,9 @@ class MultiViewOptions(BackboneOptions):
     RECOMMENDED_PRETRAINED = {
         "batch_size": 32,
         "learning_rate": 3e-4,
-        "image_size": 224,
-        "train_size": 160,
+        "views": "whole",
+        "image_size": 320,
+        "train_size": 224,
         "start_rank": "none",
         "batch_norm": "kept",
         "pooling": "average+deviation",
@@ -91,6 +93,7 @@ class MultiViewOptions(BackboneOptions):
         "dropout": 0.3,
     }
     RECOMMENDED_RANDOM = {
+        "views": "centre",
         "image_size": 160,
         "batch_size": 16,
         "learning_rate": 1e-3,
@@ -101,10 +104,9 @@ class MultiViewOptions(BackboneOptions):
     }
 
     ranks: str | None = option("taxonomic columns, from coarse to fine, separated by commas")
-    views: str = option(
+    views: str | None = option(
         "whole: the picture alone; centre: and its central crop at twice the magnification; box: "
         "and what the table's box holds; pictures: the columns image, image_2, ...",
-        "centre",
         choices=("whole", "centre", "box", "pictures"),
     )
     start_rank: str | None = option(
