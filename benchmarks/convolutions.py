@@ -129,7 +129,7 @@ def _of_the_zoo(chosen):
     made = chosen()
     made.split_table({"NN1": faces, "Net96": reef}[made.name()].load(140))
     made.createArchitecture()
-    return keras.Model(made.model.input, made.model.output["probabilities"])
+    return keras.Model(made.model.inputs, made.model.output["probabilities"])
 
 
 if __name__ == "__main__":
