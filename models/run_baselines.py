@@ -104,7 +104,8 @@ def _seen(model, records, rows, pipelines) -> View:
         name, ways = f"pixels {PIXELS}x{PIXELS}", [_pixels(record) for record in records]
     else:
         name = f"frozen features of {backbone.name}"
-        side = model.options.image_size  # of a view, where the picture is cut into several
+        # Its own size, where the input is cut into views; any size has none.
+        side = backbone.network.input.shape[1] or model.options.image_size
         ways = [
             _features(replace(record, height=side, width=side), backbone, pipelines)
             for record in records

@@ -231,7 +231,8 @@ def test_the_rate_that_is_told_is_handed_on(monkeypatch, table, tmp_path):
     MelDCNN(MelDCNN.Options(data_dir=str(tmp_path), sample_rate=16_000)).loadData()
     MelDCNN(MelDCNN.Options(data_dir=str(tmp_path))).loadData()
     expected = ("tracks", str(tmp_path), ("waveform",))
-    assert told == [(*expected, {"rate": 16_000}), (*expected, {"rate": None})]
+    told_on = [{"rate": 16_000, "tasks": "g"}, {"rate": None, "tasks": "g"}]
+    assert told == [(*expected, more) for more in told_on]
 
 
 # --- training
@@ -418,7 +419,7 @@ def test_a_table_at_another_rate_is_brought_to_that_of_the_run(trained, monkeypa
         "models.music.tracks.load_table", lambda *_, **more: told.append(more) or table
     )
     MelDCNN.loadModel(trained.folder).read_table("tracks", "somewhere")
-    assert told == [{"rate": RATE}]
+    assert told == [{"rate": RATE, "tasks": ""}]
 
 
 def test_silence_has_an_answer(trained):
