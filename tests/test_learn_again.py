@@ -7,6 +7,7 @@ from keras import layers
 
 from datasets.pipelines import judging_pipeline, training_pipeline, view_pipeline
 from models.whitening import SHARPNESS, CentroidDense, Whiten, whitening
+from training.frozen import learn_from
 from training.phases import Phase, Pipelines, train_phases
 
 PIPELINES = Pipelines(training_pipeline, judging_pipeline, view_pipeline)
@@ -90,3 +91,33 @@ def test_an_interruption_changes_nothing(tmp_path, monkeypatch, epoch):
     again = train(tmp_path / "broken", phases())
     for one, other in zip(whole.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_what_stands_before_a_second_such_layer_is_computed_once():
+    model, asked = network(), []
+
+    def compute(before):
+        asked.append(before)
+        return before.predict(TRAIN[0], verbose=0)
+
+    learn_from(model, compute, TRAIN[1])
+    assert len(asked) == 1
+    seen = keras.Model(model.input, model.get_layer("answer").input).predict(TRAIN[0], verbose=0)
+    alone = CentroidDense(3)
+    alone(seen)
+    alone.learn_from(seen, TRAIN[1])
+    np.testing.assert_allclose(model.get_layer("answer").kernel, alone.kernel, rtol=1e-4, atol=1e-4)
+
+
+def test_a_layer_that_needs_more_than_was_computed_is_given_all_of_it():
+    given, other = keras.Input((6,), name="given"), keras.Input((6,), name="other")
+    white = Whiten(4)(given)
+    joined = layers.Concatenate()([white, other])
+    model = keras.Model({"given": given, "other": other}, CentroidDense(3, name="answer")(joined))
+    both = {"given": TRAIN[0]["given"], "other": TRAIN[0]["given"][::-1]}
+    learn_from(model, lambda before: before.predict(both, verbose=0), TRAIN[1])
+    seen = keras.Model(model.input, joined).predict(both, verbose=0)
+    alone = CentroidDense(3)
+    alone(seen)
+    alone.learn_from(seen, TRAIN[1])
+    np.testing.assert_allclose(model.get_layer("answer").kernel, alone.kernel, rtol=1e-4, atol=1e-4)

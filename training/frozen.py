@@ -140,12 +140,27 @@ def learn_from(part: keras.Model, compute: Callable, targets) -> None:
         compute: model of a dictionary -> its outputs for the training part.
         targets: (samples,) class indices; the outputs can be as many views of each sample.
     """
+    known = features = None  # the tensor that was computed last, and its values
     for depth in sorted(part._nodes_by_depth, reverse=True):
         for node in part._nodes_by_depth[depth]:
             if hasattr(node.operation, "learn_from"):
-                before = keras.Model(part.input, {"features": node.input_tensors[0]})
-                features = compute(before)["features"]
+                wanted = node.input_tensors[0]
+                beyond = None if known is None else _beyond(known, wanted)
+                if beyond is None:
+                    before = keras.Model(part.input, {"features": wanted})
+                    features = compute(before)["features"]
+                else:  # what comes before has been computed, perhaps by a whole backbone
+                    features = beyond.predict(features, verbose=0)
+                known = wanted
                 node.operation.learn_from(features, np.tile(targets, len(features) // len(targets)))
+
+
+def _beyond(known, wanted) -> keras.Model | None:
+    """The layers from one tensor to another; None where the other needs more than that one."""
+    try:
+        return keras.Model(known, wanted)
+    except ValueError:
+        return None
 
 
 def _flat(structure):

@@ -243,12 +243,17 @@ class MultiViewClassifier(NNModel):
         side = self.options.image_size
         return min(self.options.train_size or side, side)
 
+    @property
+    def _any_size(self) -> bool:
+        """Whether it takes pictures of any size, because it trains on smaller ones."""
+        return self._train_size != self.options.image_size
+
     @cached_property
     def backbone(self) -> Backbone:
         """The pretrained network; its weights are found, or missed, before any data are read."""
         options = self.options
         self.seed_weights()  # it is built before the data are read, and may be random
-        side = None if self._train_size != options.image_size else options.image_size
+        side = None if self._any_size else options.image_size
         found = build_backbone(options.backbone, options.weights, side, side)
         self.notes.append(f"Backbone {found.name}, weights {found.weights}, all of it trains.")
         return replace(found, network=with_width(found.network, options.width))
@@ -289,10 +294,9 @@ class MultiViewClassifier(NNModel):
         options, heads, network = self.options, self._heads, self._network()
         self.seed_weights()  # whether the backbone was built just now or before the data were read
 
-        any_size = self._train_size != options.image_size
         inputs = {
             record.name: keras.Input(
-                (None, None, 3) if any_size else record.fitted_shape, name=record.name
+                (None, None, 3) if self._any_size else record.fitted_shape, name=record.name
             )
             for record in self.inputs
         }
