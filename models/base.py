@@ -39,6 +39,8 @@ from training import reports
 from training.calibration import Calibration, calibrate
 from training.epochs import compute, compute_in_pieces
 from training.evaluation import Result, evaluate, permutation_drop
+from training.frozen import split_at_frozen
+from training.frozen_outputs import through_frozen
 from training.phases import Phase, Pipelines, train_phases
 
 PIPELINES = Pipelines(
@@ -300,8 +302,10 @@ class NNModel(abc.ABC):
     @final
     def outputs(self, table: Table) -> dict[str, np.ndarray]:
         """`probabilities` (samples, classes) and `embedding` (samples, width) of a table."""
-        names = ("probabilities", "embedding")
-        return compute_in_pieces(self.model, self._stored(table), self._fit, PIPELINES, names)
+        return compute_in_pieces(
+            self.model, self._stored(table), self._fit, PIPELINES,
+            ("probabilities", "embedding"), self._how_to_compute(),
+        )  # fmt: skip
 
     @final
     def fitted(self, table: Table) -> dict[str, np.ndarray]:
@@ -316,7 +320,7 @@ class NNModel(abc.ABC):
     @final
     def probabilities(self, arrays: dict) -> np.ndarray:
         """Class probabilities, (samples, classes), of fitted inputs."""
-        return compute(self.model, arrays, PIPELINES)["probabilities"]
+        return self._how_to_compute()(self.model, arrays, PIPELINES)["probabilities"]
 
     @final
     def predict(self, raw: dict) -> dict[str, np.ndarray]:
@@ -356,6 +360,11 @@ class NNModel(abc.ABC):
         }
         drawn = draw_confusions(results, Path(folder), self.name())
         return [path for kinds in drawn.values() for path in kinds.values()]
+
+    def _how_to_compute(self) -> Callable:
+        """By way of frozen layers, so far as the training has sent the samples through these."""
+        split = None if self.is_loaded else split_at_frozen(self.model)
+        return compute if split is None else through_frozen(split)
 
     def _stored(self, table: Table) -> dict:
         return {record.name: table.modalities[record.name] for record in self.inputs}

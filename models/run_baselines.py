@@ -17,6 +17,7 @@ from datasets.picture_files import PictureFiles
 from models.inputs import ImageInput
 from training.baselines import Comparison, View, compare, p_text
 from training.epochs import compute_in_pieces
+from training.frozen_outputs import FROZEN_OUTPUTS
 
 PLAIN = ("measurements", "landmarks")  # inputs that a regression can take as they stand
 PIXELS = 16
@@ -142,6 +143,7 @@ def _features(record, backbone, pipelines):
 
     def look(pictures):
         stored, names = {"image": pictures}, ("features",)
-        return compute_in_pieces(extractor, stored, fit, pipelines, names)["features"]
+        how = FROZEN_OUTPUTS.compute
+        return compute_in_pieces(extractor, stored, fit, pipelines, names, how)["features"]
 
     return look

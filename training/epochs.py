@@ -106,7 +106,9 @@ def compute(model: keras.Model, arrays: dict, pipelines) -> dict:
     return model.predict(pipelines.judging(arrays), verbose=0)
 
 
-def compute_in_pieces(model, stored: dict, fit: Callable, pipelines, names) -> dict:
+def compute_in_pieces(
+    model, stored: dict, fit: Callable, pipelines, names, how: Callable = compute
+) -> dict:
     """Some outputs of a model for samples that are fitted to it `AT_ONCE` at a time.
 
     Thousands of photographs would not fit into memory.
@@ -117,12 +119,13 @@ def compute_in_pieces(model, stored: dict, fit: Callable, pipelines, names) -> d
         fit: such a dictionary -> arrays fitted to the model.
         pipelines: how to make batches.
         names: of the outputs that are kept.
+        how: (model, arrays, pipelines) -> outputs.
     """
     samples = len(next(iter(stored.values())))
     found = {name: [] for name in names}
     for start in range(0, samples, AT_ONCE):
         piece = {name: column[start : start + AT_ONCE] for name, column in stored.items()}
-        outputs = compute(model, fit(piece), pipelines)
+        outputs = how(model, fit(piece), pipelines)
         for name in names:
             found[name].append(outputs[name])
     return {name: np.concatenate(pieces) for name, pieces in found.items()}

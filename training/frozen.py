@@ -83,6 +83,21 @@ class _Walk:
         return frozen
 
 
+def inputs_of(tensor) -> tuple[str, ...]:
+    """Names of the inputs of a functional model that a tensor depends on."""
+    names, known, waiting = set(), set(), [tensor]
+    while waiting:
+        tensor = waiting.pop()
+        if id(tensor) in known:
+            continue
+        known.add(id(tensor))
+        operation, node = _node(tensor)
+        if _is_input(tensor):
+            names.add(operation.name)
+        waiting += node.input_tensors
+    return tuple(sorted(names))
+
+
 def _node(tensor):
     """The operation that made a tensor, and the call in which it did."""
     history = tensor._keras_history

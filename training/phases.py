@@ -21,6 +21,7 @@ from training.callbacks import (
 )
 from training.epochs import Samples, compute, compute_in_pieces, fit_epochs, steps_of
 from training.frozen import learn_from, split_at_frozen
+from training.frozen_outputs import FROZEN_OUTPUTS
 from training.objectives import ObjectiveModel
 from training.sampling import Balanced, HalfPasses, MinedTriplets
 from training.tasks import Task, TaskNetwork
@@ -159,7 +160,8 @@ def _train_phase(
         arrays = fit(arrays)
     if split is not None and (augment is None or phase.views):
         arrays = _frozen_arrays(split.frozen, phase, arrays, pipelines, fit, seed)
-        validation = (compute(split.frozen, validation[0], pipelines), validation[1])
+        seen = FROZEN_OUTPUTS.compute(split.frozen, validation[0], pipelines)
+        validation = (seen, validation[1])
         part, augment = split.head, None
     elif phase.views:
         raise ValueError(f"phase {phase.name}: stored views need a frozen part before what trains")
@@ -290,9 +292,11 @@ def _batch_norms(network):
 def _frozen_arrays(frozen, phase, arrays, pipelines, fit, seed) -> dict:
     """What the frozen part makes of every sample, or of every view of it, view after view."""
     if phase.augment is None:
-        return compute(frozen, arrays, pipelines)
-    plain = phase.plain_view
-    views = [compute_in_pieces(frozen, arrays, fit, pipelines, frozen.output)] if plain else []
+        return FROZEN_OUTPUTS.compute(frozen, arrays, pipelines)
+    views = []
+    if phase.plain_view:
+        how = FROZEN_OUTPUTS.compute
+        views.append(compute_in_pieces(frozen, arrays, fit, pipelines, frozen.output, how))
     views += [
         frozen.predict(pipelines.view(arrays, phase.augment, seed, number), verbose=0)
         for number in range(len(views), phase.views)

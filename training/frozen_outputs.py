@@ -1,0 +1,136 @@
+"""What a frozen part makes of a sample is kept: nothing looks at the same picture twice.
+
+Training, judging and the baselines of a run, its second training and the folds of a
+cross-validation send the same samples through the same frozen layers. Outputs are kept in memory,
+by what the layers and the sample are, not by where they come from: so a layer that has changed, or
+a picture, is computed anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from hashlib import blake2b
+
+import keras
+import numpy as np
+
+from training.epochs import compute
+from training.frozen import FrozenSplit, inputs_of
+
+KEPT = 512 * 2**20  # bytes; the oldest outputs go first
+LARGEST = 64 * 2**10  # bytes of one sample; whole feature maps are not worth their memory
+
+
+class FrozenOutputs:
+    """Outputs of frozen layers, by layers and sample.
+
+    Args:
+        limit: bytes that are kept.
+    """
+
+    def __init__(self, limit: int = KEPT):
+        self._limit, self._bytes = limit, 0
+        self._kept: dict[bytes, tuple[np.ndarray, ...]] = {}
+
+    def compute(self, model: keras.Model, arrays: dict, pipelines) -> dict:
+        """Outputs of a model that is frozen and deterministic, in row order: name -> array.
+
+        Args:
+            model: returns a dictionary.
+            arrays: input name -> samples, fitted to the model.
+            pipelines: how to make batches.
+        """
+        groups = {}
+        for name, tensor in model.output.items():
+            groups.setdefault(inputs_of(tensor), {})[name] = tensor
+        found = {}
+        for inputs, tensors in groups.items():
+            part = keras.Model({name: model.input[name] for name in inputs}, tensors)
+            needed = {name: arrays[name] for name in inputs}
+            look = self._look_up if _is_worth_it(part, needed) else compute
+            found |= look(part, needed, pipelines)
+        return {name: found[name] for name in model.output}
+
+    def _look_up(self, part: keras.Model, arrays: dict, pipelines) -> dict:
+        layers = _layers_digest(part)
+        keys = [
+            blake2b(layers + b"".join(map(_bytes, row)), digest_size=16).digest()
+            for row in zip(*(arrays[name] for name in sorted(arrays)), strict=True)
+        ]
+        missing = {key: row for row, key in enumerate(keys) if key not in self._kept}
+        fresh = {}
+        if missing:
+            rows = list(missing.values())
+            outputs = compute(
+                part, {name: array[rows] for name, array in arrays.items()}, pipelines
+            )
+            columns = (outputs[name] for name in part.output)
+            fresh = dict(zip(missing, zip(*columns, strict=True), strict=True))
+        rows = [fresh[key] if key in fresh else self._kept[key] for key in keys]
+        self._keep(fresh)
+        return {
+            name: np.stack(column)
+            for name, column in zip(part.output, zip(*rows, strict=True), strict=True)
+        }
+
+    def _keep(self, fresh: dict) -> None:
+        for key, row in fresh.items():
+            self._kept[key] = tuple(map(np.copy, row))  # not a view that holds its whole batch
+            self._bytes += _size(row)
+        while self._bytes > self._limit:
+            self._bytes -= _size(self._kept.pop(next(iter(self._kept))))
+
+
+FROZEN_OUTPUTS = FrozenOutputs()
+
+
+def through_frozen(split: FrozenSplit) -> Callable:
+    """Computes a network by its two parts, as (network, arrays, pipelines) -> outputs."""
+
+    def look(network, arrays, pipelines):
+        return compute(
+            split.head, FROZEN_OUTPUTS.compute(split.frozen, arrays, pipelines), pipelines
+        )
+
+    return look
+
+
+def _is_worth_it(part: keras.Model, arrays: dict) -> bool:
+    """Whether there are layers with weights, small outputs, and samples that are in memory."""
+    if not part.weights or not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        return False
+    shapes = [tensor.shape[1:] for tensor in part.output.values()]
+    if any(None in shape for shape in shapes):
+        return False
+    return sum(4 * int(np.prod(shape)) for shape in shapes) <= LARGEST
+
+
+def _layers_digest(part: keras.Model) -> bytes:
+    """Of what the layers are and hold; names that Keras numbers are told by their place."""
+    places = {}
+    for layer in part._flatten_layers():
+        places.setdefault(layer.name, f"#{len(places)}")
+    for operation in part.operations:
+        places.setdefault(operation.name, f"#{len(places)}")
+
+    def placed(value):
+        if isinstance(value, dict):
+            return {key: placed(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [placed(inner) for inner in value]
+        return places.get(value, value) if isinstance(value, str) else value
+
+    digest = blake2b(json.dumps(placed(json.loads(part.to_json()))).encode())
+    for weight in part.weights:
+        digest.update(_bytes(keras.ops.convert_to_numpy(weight)))
+    return digest.digest()
+
+
+def _bytes(array) -> bytes:
+    array = np.ascontiguousarray(array)
+    return f"{array.dtype}{array.shape}".encode() + array.tobytes()
+
+
+def _size(row: tuple) -> int:
+    return sum(array.nbytes for array in row)
