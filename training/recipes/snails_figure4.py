@@ -18,6 +18,7 @@ RECIPE = Recipe(
     folds=5,
     findings="models.snails.findings:four_configurations",
     shared={"image_size": 96, "epochs": 30, "backbone": "mobilenet_v2_035"},
+    demonstration={},  # without pretrained weights all of the backbone trains: as its own defaults
     full={"preset": "paper"},
     quick={"epochs": 2},
 )
