@@ -35,7 +35,7 @@ from models.run_report import draw_confusions
 from models.runs import read_json
 from models.species.depth_figures import readable_result
 from models.steps import SetBy
-from training import reports
+from training import distribution, processes, reports
 from training.calibration import Calibration, calibrate
 from training.epochs import compute, compute_in_pieces
 from training.evaluation import Result, evaluate, permutation_drop
@@ -155,7 +155,9 @@ class NNModel(abc.ABC):
 
     @final
     def seed_weights(self) -> None:
-        """Make what is random from here on (initial weights, dropout) depend on the seed alone."""
+        """Make what is built from here on depend on the options alone: its chance, its devices."""
+        if not self.is_loaded:
+            distribution.begin(self.options.precision, self.options.distribute)
         keras.utils.set_random_seed(self.options.seed)
 
     @final
@@ -166,13 +168,12 @@ class NNModel(abc.ABC):
             StepOrderError: a step before this one has not been called.
             InputError: the run exists already, or a draft of it does and `resume` is off.
             ArithmeticError: the loss became NaN or infinite.
+            DeviceError: another process of the training has ended, or has other data.
         """
         _ = self.splits, self.model, self.phases
         if self.options.refit:
             check_refit(self)
-        self._draft = artefact.open_draft(
-            self.out, self.name(), self.run, self.options.to_json(), resume
-        )
+        self._draft = self._open_draft(resume)
         self._views = baseline_views(self, PIPELINES)  # before the backbone is fine-tuned
         try:
             self._train(self._draft, self.name())
@@ -186,10 +187,26 @@ class NNModel(abc.ABC):
             artefact.drop_draft(self._draft)
             raise
 
+    def _open_draft(self, resume: bool) -> Path:
+        """Where the run grows; of several processes, the others than the first work on a copy."""
+
+        def opened() -> str:
+            told = self.options.to_json()
+            draft = artefact.open_draft(self.out, self.name(), self.run, told, resume)
+            artefact.note_devices(draft, distribution.setting().to_json())
+            return str(draft.resolve())
+
+        processes.check_same(self.splits.fingerprint(self.table), "data, or another split of them,")
+        draft = Path(processes.on_first(opened))
+        own = draft if processes.is_first() else artefact.borrow_draft(draft)
+        processes.on_first(lambda: "")  # no copy is taken of what changes
+        return own
+
     def _train(self, folder: Path, title: str) -> None:
         """Train all phases on the training part; what is needed to go on is kept in `folder`."""
         folder.mkdir(exist_ok=True)
         network, rows = self.model, self.splits.train
+        distribution.synchronise(network)
         train_phases(
             network,
             self.phases,
@@ -203,7 +220,7 @@ class NNModel(abc.ABC):
         )
         # Outputs that only the training needed, such as those of coarser ranks, stay behind.
         kept = {name: network.output[name] for name in OUTPUTS}
-        self.model = keras.Model(network.input, kept, name=network.name)
+        self.model = distribution.settled(keras.Model(network.input, kept, name=network.name))
 
     @final
     def save(self) -> Path:

@@ -223,7 +223,7 @@ def _trained(part: keras.Model, phase: Phase, steps: int) -> keras.Model:
         metrics=["accuracy"],
         steps_per_execution=_steps_at_once(trained, steps),
     )
-    phase.optimizer.build(trained.trainable_variables)  # so that a checkpoint can be put back
+    trained.optimizer.build(trained.trainable_variables)  # so that a checkpoint can be put back
     return trained
 
 
@@ -301,7 +301,10 @@ def _frozen_arrays(frozen, phase, arrays, pipelines, fit, seed) -> dict:
 
 
 def _steps_at_once(model, steps):
-    """Small heads run several steps per call; more than an epoch has would mix epochs."""
-    if model.count_params() > SHORT_STEP_WEIGHTS:
+    """Small heads run several steps per call; more than an epoch has would mix epochs.
+
+    PyTorch has nothing that would make one call of several.
+    """
+    if model.count_params() > SHORT_STEP_WEIGHTS or keras.backend.backend() == "torch":
         return 1
     return max(size for size in range(1, STEPS_AT_ONCE + 1) if steps % size == 0)
