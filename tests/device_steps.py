@@ -1,13 +1,13 @@
 """A training on one device and on two, for `tests/test_distribution.py`.
 
-    python -m tests.device_steps TASK
+    python -m tests.device_steps
 
-TASK is one of `TRAININGS`. On TensorFlow two logical CPUs stand for two GPUs; on JAX set
-XLA_FLAGS=--xla_force_host_platform_device_count=2. Prints the largest differences as JSON.
+On TensorFlow two logical CPUs stand for two GPUs; on JAX set
+XLA_FLAGS=--xla_force_host_platform_device_count=2. Prints the largest differences of each of
+`TRAININGS` as JSON.
 """
 
 import json
-import sys
 import tempfile
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from training.objectives import TripletObjective
 from training.phases import Phase, train_phases
 from training.sampling import MinedTriplets
 
-SAMPLES, CLASSES, BATCH = 45, 3, 16  # the last batch has 13, which two cannot share
+CLASSES, BATCH = 3, 16
+EVEN, UNEVEN = 44, 45  # samples; of the last batch with 13, two devices cannot have as many each
 
 
 def two_cpus() -> None:
@@ -36,11 +37,11 @@ def two_cpus() -> None:
         tf.config.set_logical_device_configuration(cpu, halves)
 
 
-def network() -> keras.Model:
-    """Convolution, batch normalisation and the named outputs."""
+def network(norm: bool) -> keras.Model:
+    """A convolution, perhaps batch normalisation, and the named outputs."""
     image = keras.Input((8, 8, 1), name="image")
     seen = layers.Conv2D(4, 3, name="convolution")(image)
-    seen = BatchNormalization(name="norm")(seen)
+    seen = BatchNormalization(name="norm")(seen) if norm else seen
     seen = layers.GlobalAveragePooling2D(name="features")(layers.ReLU()(seen))
     embedding = layers.Dense(4, name="embedding")(seen)
     answer = layers.Dense(CLASSES, activation="softmax", dtype="float32", name="probabilities")
@@ -48,13 +49,13 @@ def network() -> keras.Model:
     return keras.Model({"image": image}, outputs, name="network")
 
 
-def cross_entropy() -> Phase:
+def cross_entropy(samples) -> Phase:
     """Weighted samples, as of uneven classes."""
-    weights = np.linspace(0.5, 2, SAMPLES).astype(np.float32)
+    weights = np.linspace(0.5, 2, samples).astype(np.float32)
     return Phase("training", 3, BATCH, keras.optimizers.SGD(0.1), sample_weight=weights)
 
 
-def triplets() -> Phase:
+def triplets(samples) -> Phase:
     """Anchors, positives and negatives, which belong together."""
     margins = np.full((CLASSES, CLASSES), 0.2, np.float32)
     return Phase(
@@ -63,44 +64,56 @@ def triplets() -> Phase:
     )  # fmt: skip
 
 
-TRAININGS = {"cross_entropy": cross_entropy, "triplets": triplets}
+# Phase, samples, and whether there is batch normalisation, which sees the sample that fills up an
+# uneven batch.
+TRAININGS = {
+    "cross_entropy": (cross_entropy, UNEVEN, False),
+    "batch_norm": (cross_entropy, EVEN, True),
+    "triplets": (triplets, UNEVEN, False),
+}
 
 
 def train(task: str, distribute: str, precision: str = "float32"):
     """Weights, losses of the validation part and answers after three epochs."""
+    phase, samples, norm = TRAININGS[task]
     setting = distribution.begin(precision, distribute)
     keras.utils.set_random_seed(1)
     rng = np.random.default_rng(0)
-    targets = rng.integers(0, CLASSES, SAMPLES)
-    images = rng.normal(0, 1, (SAMPLES, 8, 8, 1)).astype(np.float32) + targets[:, None, None, None]
-    arrays, model = {"image": images}, network()
+    targets = rng.integers(0, CLASSES, samples)
+    images = rng.normal(0, 1, (samples, 8, 8, 1)).astype(np.float32) + targets[:, None, None, None]
+    arrays, model = {"image": images}, network(norm)
+    start = model.get_weights()
     distribution.synchronise(model)
     with tempfile.TemporaryDirectory() as folder:
         train_phases(
-            model, (TRAININGS[task](),), (arrays, targets), (arrays, targets), PIPELINES,
+            model, (phase(samples),), (arrays, targets), (arrays, targets), PIPELINES,
             lambda stored: stored, seed=1, folder=Path(folder), title=task,
         )  # fmt: skip
         losses = read_history(Path(folder))["val_loss"].to_numpy()
     model = distribution.settled(model)
-    return setting, model, losses, model.predict(arrays, verbose=0)["probabilities"]
+    moved = _largest(model.get_weights(), start)
+    return setting, model, moved, losses, model.predict(arrays, verbose=0)["probabilities"]
 
 
-def main(task: str) -> None:
+def _largest(first, second) -> float:
+    return max(float(np.abs(a - b).max()) for a, b in zip(first, second, strict=True))
+
+
+def main() -> None:
     two_cpus()
-    one, first, losses, answers = train(task, "none")
-    two, second, again, same = train(task, "auto")
-    pairs = zip(first.get_weights(), second.get_weights(), strict=True)
-    start = network().get_weights()
-    moved = zip(start, first.get_weights(), strict=True)
-    found = {
-        "devices": [one.devices, two.devices],
-        "weights": max(float(np.abs(a - b).max()) for a, b in pairs),
-        "moved": max(float(np.abs(a - b).max()) for a, b in moved),
-        "losses": float(np.abs(losses - again).max()),
-        "answers": float(np.abs(answers - same).max()),
-    }
+    found = {}
+    for task in TRAININGS:
+        one, first, moved, losses, answers = train(task, "none")
+        two, second, _, again, same = train(task, "auto")
+        found[task] = {
+            "devices": [one.devices, two.devices],
+            "moved": moved,
+            "weights": _largest(first.get_weights(), second.get_weights()),
+            "losses": _largest(losses[None], again[None]),
+            "answers": _largest(answers, same),
+        }
     print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

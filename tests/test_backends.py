@@ -14,7 +14,12 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 OTHERS = ("jax", "torch")
 # Float32 sums in another order; Adam turns a gradient that is all rounding into a whole step.
-TOLERANCES = {"before": 1e-4, "after": 5e-3, "test": 5e-3, "loss": 2e-3, "val_loss": 2e-3}
+# So weights, and with them hidden features, can part where the answers hardly do. The loss of the
+# validation part is left out: off TensorFlow Keras knows no loss above 16, that of p = 1e-7.
+TOLERANCES = {
+    "before_features": 2e-4, "before_embedding": 2e-4, "before_probabilities": 2e-5,
+    "loss": 2e-3, "after_probabilities": 5e-3, "test_probabilities": 5e-3,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +43,7 @@ def test_a_backend_comes_to_the_same_answers(steps, name, backend):
         dict(np.load(steps / kind / f"{name}.npz")) for kind in ("tensorflow", backend)
     )
     assert found.keys() == expected.keys()
-    for key in found.keys() - {"weights"}:  # a hidden neuron may be another where answers agree
-        tolerance = TOLERANCES.get(key, TOLERANCES[key.split("_")[0]])
+    for key, tolerance in TOLERANCES.items():
         np.testing.assert_allclose(found[key], expected[key], tolerance, tolerance, err_msg=key)
 
 

@@ -178,12 +178,17 @@ def _mirrored():
     )
 
 
+def summed_devices() -> int:
+    """How many devices' gradients are added up, each of the mean over its own samples."""
+    return setting().devices if setting().backend == "tensorflow" else 1
+
+
 def synchronise(network: keras.Model) -> None:
     """Let batch normalisations normalise by the whole batch, of which a device sees a part.
 
     On JAX they do so by themselves.
     """
-    if setting().backend == "tensorflow" and setting().devices > 1:
+    if summed_devices() > 1:
         for layer in network._flatten_layers():
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.synchronized = True
@@ -194,12 +199,9 @@ def settled(network: keras.Model) -> keras.Model:
 
     So it can be judged, saved and used anywhere. What is built from here on is of that kind too.
     """
-    trained = setting()
+    changed = setting().precision != "float32" or summed_devices() > 1
     begin("float32", "none")
-    if trained.precision == "float32" and (trained.backend, trained.devices > 1) != (
-        "tensorflow",
-        True,
-    ):
+    if not changed:
         return network
     copy = keras.models.clone_model(
         network,
