@@ -281,7 +281,7 @@ def spread(model: keras.Model):
         return
     devices = keras.distribution.list_devices() if setting().processes > 1 else _local_names()
     everywhere = keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
-    variables = [*model.variables, *model.optimizer.variables]
+    variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
     for variable in variables:
         layout = everywhere.get_variable_layout(variable)
         variable.assign(keras.distribution.distribute_tensor(variable.value, layout))
