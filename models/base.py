@@ -186,6 +186,10 @@ class NNModel(abc.ABC):
         except ArithmeticError:
             artefact.drop_draft(self._draft)
             raise
+        except processes.LostProcessError:
+            if not processes.is_first():  # whose draft is gone on with
+                artefact.drop_draft(self._draft)
+            raise
 
     def _open_draft(self, resume: bool) -> Path:
         """Where the run grows; of several processes, the others than the first work on a copy."""

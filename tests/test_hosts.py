@@ -89,7 +89,7 @@ def test_a_killed_process_ends_the_other_and_both_go_on(pictures, alone, tmp_pat
     stops[killed] = 2
     codes, told = both(pictures, tmp_path, stops=stops)
     assert codes[killed] == -9 and codes[1 - killed] not in (0, None), told
-    assert "--resume" in told[1 - killed][1], told
+    assert "start them again with --resume" in told[1 - killed][1], told
     assert not (tmp_path / "Tiny" / "run").exists()
     codes, told = both(pictures, tmp_path, "--resume")
     assert codes == [0, 0], told

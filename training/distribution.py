@@ -274,7 +274,7 @@ def spread(model: keras.Model):
     """Let the variables of a compiled model lie on all devices while it is fitted.
 
     Raises:
-        DeviceError: another process has ended.
+        LostProcessError: another process has ended.
     """
     if setting().backend != "jax" or setting().devices == 1:
         yield

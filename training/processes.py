@@ -136,21 +136,27 @@ def _from_first(text: str) -> str:
     return told.rstrip(b"\0").decode(errors="ignore")
 
 
+class LostProcessError(DeviceError):
+    """Another process of the training is gone, so that this one cannot go on."""
+
+
 @contextlib.contextmanager
 def lost_processes_told():
     """Say in one line what JAX says in many when another process is gone.
 
     Raises:
-        DeviceError: it is.
+        LostProcessError: it is.
     """
     import jax
 
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        if process_count() == 1:
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        # Some of JAX's calls make a ValueError of what Gloo reports.
+        told_so = isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
+        if process_count() == 1 or not told_so:
             raise
-        raise DeviceError(
+        raise LostProcessError(
             "another process of this training has ended or cannot be reached: start all of them "
             f"again, with --resume ({str(error).splitlines()[0][:200]})"
         ) from None

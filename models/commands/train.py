@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import math
+import os
+import sys
 from pathlib import Path
 
 from datasets.audit import audit
@@ -19,7 +21,7 @@ from models.runs import draft_run, drafts, has_draft, read_json
 from models.species.run_specificity import RULE, specificity_line
 from training import distribution
 from training.phases import set_trainable
-from training.processes import DeviceError, is_first, leave_processes
+from training.processes import DeviceError, LostProcessError, is_first, leave_processes
 
 log = logging.getLogger("menagerie")
 
@@ -40,6 +42,9 @@ def run(words: list[str]) -> int:
     except KeyboardInterrupt:
         log.info("\n%s", _how_to_go_on(training))
         return 130
+    except LostProcessError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(1)  # JAX would wait for the process that is gone, and then abort
     except (ArithmeticError, DeviceError) as error:
         raise InputError(str(error)) from error
     if is_first():
@@ -140,6 +145,8 @@ def _go_through_the_steps(model, resume: bool) -> None:
     log.info("  %s", ", ".join(f"{name} {value}" for name, value in model.options.stated().items()))
     setting = distribution.setting()
     log.info("  on %s", distribution.setting_text(setting.to_json()))
+    if setting.processes > 1:
+        log.info("  when a process ends, all of them end: start them again with --resume")
     if distribution.gains_nothing():
         log.info("  warning: on this processor --precision %s saves no time", setting.precision)
     model.train(resume)
