@@ -33,8 +33,9 @@ from models.species.run_specificity import KEPT, TAXONOMY, RunSpecificity
 from training.baselines import Comparison, p_text
 from training.calibration import Calibration
 from training.callbacks import HISTORY, STATE
-from training.distribution import setting_text
+from training.distribution import setting, setting_text
 from training.evaluation import Result
+from training.processes import is_first, on_first
 
 DEVICES = "devices.json"  # of a draft: what it has been trained on
 REFIT = "refit"  # where a second training lies in a draft
@@ -125,24 +126,32 @@ def open_draft(out: Path, model: str, run: str, config: dict, resume: bool) -> P
     return draft
 
 
-def note_devices(draft: Path, setting: dict) -> None:
-    """Remember what a run trains on; after an interruption that may be something else."""
-    noted = read_json(draft, DEVICES) if (draft / DEVICES).exists() else []
-    if setting not in noted:
-        write_json(draft / DEVICES, [*noted, setting])
+def begin_draft(out: Path, model: str, run: str, config: dict, resume: bool) -> Path:
+    """Where this process trains: `open_draft`, or of several processes a copy of it in all others.
 
-
-def borrow_draft(draft: Path) -> Path:
-    """A copy of a draft for a process that does not write the run; it goes with the process.
+    What it trains on is noted; after an interruption that may be something else.
 
     Raises:
-        InputError: this process does not see the draft.
+        InputError: as `open_draft`, or this process does not see the draft.
+        DeviceError: in the other processes, where the first one could not open it.
     """
-    if not draft.is_dir():
-        raise InputError(f"{draft} is not there: --out must be a folder that all hosts share")
-    folder = tempfile.TemporaryDirectory(prefix="menagerie-")
-    atexit.register(folder.cleanup)
-    return Path(shutil.copytree(draft, folder.name, dirs_exist_ok=True))
+
+    def opened() -> str:
+        draft = open_draft(out, model, run, config, resume)
+        noted = read_json(draft, DEVICES) if (draft / DEVICES).exists() else []
+        used = setting().to_json()
+        write_json(draft / DEVICES, [*noted, used] if used not in noted else noted)
+        return str(draft.resolve())
+
+    draft = Path(on_first(opened))
+    if not is_first():
+        if not draft.is_dir():
+            raise InputError(f"{draft} is not there: --out must be a folder that all hosts share")
+        folder = tempfile.TemporaryDirectory(prefix="menagerie-")
+        atexit.register(folder.cleanup)
+        draft = Path(shutil.copytree(draft, folder.name, dirs_exist_ok=True))
+    on_first(lambda: "")  # no copy is taken of what changes
+    return draft
 
 
 def check_place(out: Path, model: str, run: str) -> None:

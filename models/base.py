@@ -173,7 +173,10 @@ class NNModel(abc.ABC):
         _ = self.splits, self.model, self.phases
         if self.options.refit:
             check_refit(self)
-        self._draft = self._open_draft(resume)
+        processes.check_same(self.splits.fingerprint(self.table), "data, or another split of them,")
+        self._draft = artefact.begin_draft(
+            self.out, self.name(), self.run, self.options.to_json(), resume
+        )
         self._views = baseline_views(self, PIPELINES)  # before the backbone is fine-tuned
         try:
             self._train(self._draft, self.name())
@@ -190,21 +193,6 @@ class NNModel(abc.ABC):
             if not processes.is_first():  # whose draft is gone on with
                 artefact.drop_draft(self._draft)
             raise
-
-    def _open_draft(self, resume: bool) -> Path:
-        """Where the run grows; of several processes, the others than the first work on a copy."""
-
-        def opened() -> str:
-            told = self.options.to_json()
-            draft = artefact.open_draft(self.out, self.name(), self.run, told, resume)
-            artefact.note_devices(draft, distribution.setting().to_json())
-            return str(draft.resolve())
-
-        processes.check_same(self.splits.fingerprint(self.table), "data, or another split of them,")
-        draft = Path(processes.on_first(opened))
-        own = draft if processes.is_first() else artefact.borrow_draft(draft)
-        processes.on_first(lambda: "")  # no copy is taken of what changes
-        return own
 
     def _train(self, folder: Path, title: str) -> None:
         """Train all phases on the training part; what is needed to go on is kept in `folder`."""
