@@ -10,10 +10,12 @@ import logging
 import os
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 
 from datasets.errors import InputError
 from models.commands import VERBS
 
+BACKENDS = ("tensorflow", "jax", "torch")
 NEED_NETWORKS = ("train", "evaluate", "predict", "embed", "recipe")
 
 
@@ -28,6 +30,7 @@ def main(words: list[str] | None = None) -> int:
         verb = "train" if words[0].startswith("-") else words.pop(0)
         if verb not in VERBS:
             raise InputError(f"there is no verb '{verb}': take one of {', '.join(VERBS)}")
+        _check_backend()
         if verb in NEED_NETWORKS and not {"-h", "--help"} & set(words):
             _import_tensorflow()
         return import_module(f"models.commands.{verb}").run(words)
@@ -46,13 +49,30 @@ def _help() -> str:
     return f"{__doc__.rstrip()}\n\nVerbs:\n{verbs}"
 
 
+def _check_backend() -> None:
+    """Say in one line what Keras would say in a traceback."""
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend not in BACKENDS:
+        raise InputError(f"KERAS_BACKEND={backend}: take one of {', '.join(BACKENDS)}")
+    if find_spec(backend) is None:
+        raise InputError(
+            f'KERAS_BACKEND={backend}: {backend} is not installed: pip install -e ".[backends]"'
+        )
+
+
 def _import_tensorflow() -> None:
-    """Import it with standard error closed: its start-up lines ignore every setting."""
+    """Import it with standard error closed: its start-up lines ignore every setting.
+
+    With another backend of Keras it only makes the batches, and leaves the GPUs alone.
+    """
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        import_module("tensorflow").config.list_physical_devices()
+        config = import_module("tensorflow").config
+        if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+            config.set_visible_devices([], "GPU")
+        config.list_physical_devices()
     finally:
         os.dup2(kept, 2)
         os.close(kept)

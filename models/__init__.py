@@ -11,6 +11,10 @@ if platform.machine() in ("x86_64", "AMD64"):
     # fast with it (`benchmarks/convolutions.py`). It must be said before TensorFlow is imported.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+# GPU memory is taken as it is needed, not all of it at once.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
 MODELS = {
     "NN1": "models.emotion.nn1:NN1",
     "NN2": "models.emotion.nn2:NN2",

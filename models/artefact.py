@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
 import platform
 import shutil
+import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -22,22 +24,27 @@ from datasets.errors import InputError
 from datasets.taxonomy import Taxonomy
 from models.inputs import inputs_to_json
 from models.nearest import write_reference
+from models.options import same_training
 from models.run_certainty import certainty, rejection_lines
 from models.run_report import write_report
 from models.runs import PREDICTIONS, draft_folder, draft_run, read_json
+from models.savedmodel import LABELS, NETWORK, write_savedmodel
 from models.species.run_specificity import KEPT, TAXONOMY, RunSpecificity
 from training.baselines import Comparison, p_text
 from training.calibration import Calibration
 from training.callbacks import HISTORY, STATE
+from training.distribution import setting, setting_text
 from training.evaluation import Result
+from training.processes import is_first, on_first
 
+DEVICES = "devices.json"  # of a draft: what it has been trained on
 REFIT = "refit"  # where a second training lies in a draft
 EXAMPLES = 256
 EXAMPLE_BYTES = 2**27  # before they are compressed; a minute of sound has ten million
 SHOWN_CLASSES = 100  # names in the card; of more it gives the number
 LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn")
 SEALED = (
-    "model.keras", "savedmodel", "config.json", "inputs.json", "labels.json", "split.json",
+    NETWORK, "savedmodel", "config.json", "inputs.json", LABELS, "split.json",
     "calibration.json", "reference.npz", TAXONOMY, KEPT,
 )  # fmt: skip
 
@@ -103,7 +110,7 @@ def open_draft(out: Path, model: str, run: str, config: dict, resume: bool) -> P
     draft = draft_folder(out, model, run)
     check_place(out, model, run)
     if draft.exists() and resume:
-        if read_json(draft, "config.json") != config:
+        if not same_training(read_json(draft, "config.json"), config):
             raise InputError(
                 f"{model}/{run} began with other options, see {draft / 'config.json'}: "
                 "give the same ones, or start a new --run"
@@ -116,6 +123,34 @@ def open_draft(out: Path, model: str, run: str, config: dict, resume: bool) -> P
         )
     draft.mkdir(parents=True)
     write_json(draft / "config.json", config)
+    return draft
+
+
+def begin_draft(out: Path, model: str, run: str, config: dict, resume: bool) -> Path:
+    """Where this process trains: `open_draft`, or of several processes a copy of it in all others.
+
+    What it trains on is noted; after an interruption that may be something else.
+
+    Raises:
+        InputError: as `open_draft`, or this process does not see the draft.
+        DeviceError: in the other processes, where the first one could not open it.
+    """
+
+    def opened() -> str:
+        draft = open_draft(out, model, run, config, resume)
+        noted = read_json(draft, DEVICES) if (draft / DEVICES).exists() else []
+        used = setting().to_json()
+        write_json(draft / DEVICES, [*noted, used] if used not in noted else noted)
+        return str(draft.resolve())
+
+    draft = Path(on_first(opened))
+    if not is_first():
+        if not draft.is_dir():
+            raise InputError(f"{draft} is not there: --out must be a folder that all hosts share")
+        folder = tempfile.TemporaryDirectory(prefix="menagerie-")
+        atexit.register(folder.cleanup)
+        draft = Path(shutil.copytree(draft, folder.name, dirs_exist_ok=True))
+    on_first(lambda: "")  # no copy is taken of what changes
     return draft
 
 
@@ -141,10 +176,10 @@ def drop_draft(draft: Path) -> None:
 
 def write_run(draft: Path, run: Run) -> Path:
     """Complete a draft and rename it into place."""
-    run.network.save(draft / "model.keras")
-    _write_savedmodel(draft / "savedmodel", run)
+    run.network.save(draft / NETWORK)
+    write_json(draft / LABELS, list(run.table.labels))
+    write_savedmodel(draft, run.network, run.table.labels)
     write_json(draft / "inputs.json", inputs_to_json(run.inputs))
-    write_json(draft / "labels.json", list(run.table.labels))
     write_json(draft / "split.json", _split_record(run))
     write_json(draft / "calibration.json", run.calibration.to_json())
     write_json(draft / "metrics.json", _metrics(run))
@@ -158,39 +193,12 @@ def write_run(draft: Path, run: Run) -> Path:
     (draft / "README.md").write_text(_card(run, metadata))
     write_report(draft / "reports", run, metadata, read_history(draft))
     # Last, so that an interruption up to here loses no training.
-    for old in (*draft.glob("*.weights.h5"), draft / STATE):
+    for old in (*draft.glob("*.weights.h5"), draft / STATE, draft / DEVICES):
         old.unlink(missing_ok=True)
     shutil.rmtree(draft / REFIT, ignore_errors=True)
     folder = draft.parent / draft_run(draft)
     os.rename(draft, folder)
     return folder
-
-
-def _write_savedmodel(folder: Path, run: Run) -> None:
-    """Export `serve`: dictionary of raw inputs -> probabilities, label and embedding."""
-    import keras
-    import tensorflow as tf
-
-    network, names = run.network, list(run.table.labels)
-
-    def serve(inputs):
-        outputs = network(inputs, training=False)
-        best = tf.argmax(outputs["probabilities"], axis=-1)
-        return {
-            "probabilities": outputs["probabilities"],
-            "label": tf.gather(tf.constant(names), best),
-            "embedding": outputs["embedding"],
-        }
-
-    signature = {
-        name: tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
-        for name, tensor in network.input.items()
-    }
-    shutil.rmtree(folder, ignore_errors=True)
-    archive = keras.export.ExportArchive()
-    archive.track(network)
-    archive.add_endpoint("serve", serve, input_signature=[signature])
-    archive.write_out(str(folder), verbose=False)
 
 
 def _write_examples(path: Path, run: Run) -> None:
@@ -253,7 +261,8 @@ def _metrics(run: Run) -> dict:
 
 
 def _metadata(draft: Path, run: Run) -> dict:
-    finished = datetime.now(UTC)
+    finished, devices = datetime.now(UTC), read_json(draft, DEVICES)
+    backends = {one["backend"] for one in devices}
     return {
         "model": run.model,
         "run": draft_run(draft),
@@ -263,6 +272,7 @@ def _metadata(draft: Path, run: Run) -> dict:
         "seed": run.options["seed"],
         "preset": run.options["preset"],
         "parameters": int(run.network.count_params()),
+        "devices": devices,
         "split": run.splits.fingerprint(run.table),
         "command": run.command,
         "notes": list(run.notes),
@@ -270,7 +280,7 @@ def _metadata(draft: Path, run: Run) -> dict:
         "finished": finished.isoformat(timespec="seconds"),
         "seconds": round((finished - run.started).total_seconds(), 1),
         "versions": {"python": platform.python_version()}
-        | {library: version(library) for library in LIBRARIES},
+        | {library: version(library) for library in sorted({*LIBRARIES, *backends})},
         "files": {
             path.relative_to(draft).as_posix(): _sha256(path) for path in _sealed_files(draft)
         },
@@ -285,7 +295,7 @@ def _card(run: Run, metadata: dict) -> str:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["p_text"] = p_text
+    environment.filters |= {"p_text": p_text, "setting_text": setting_text}
     return environment.get_template("card.md.j2").render(
         run=run,
         metadata=metadata,

@@ -35,7 +35,7 @@ from models.run_report import draw_confusions
 from models.runs import read_json
 from models.species.depth_figures import readable_result
 from models.steps import SetBy
-from training import reports
+from training import distribution, processes, reports
 from training.calibration import Calibration, calibrate
 from training.epochs import compute, compute_in_pieces
 from training.evaluation import Result, evaluate, permutation_drop
@@ -157,7 +157,9 @@ class NNModel(abc.ABC):
 
     @final
     def seed_weights(self) -> None:
-        """Make what is random from here on (initial weights, dropout) depend on the seed alone."""
+        """Make what is built from here on depend on the options alone: its chance, its devices."""
+        if not self.is_loaded:
+            distribution.begin(self.options.precision, self.options.distribute)
         keras.utils.set_random_seed(self.options.seed)
 
     @final
@@ -168,11 +170,13 @@ class NNModel(abc.ABC):
             StepOrderError: a step before this one has not been called.
             InputError: the run exists already, or a draft of it does and `resume` is off.
             ArithmeticError: the loss became NaN or infinite.
+            DeviceError: another process of the training has ended, or has other data.
         """
         _ = self.splits, self.model, self.phases
         if self.options.refit:
             check_refit(self)
-        self._draft = artefact.open_draft(
+        processes.check_same(self.splits.fingerprint(self.table), "data, or another split of them,")
+        self._draft = artefact.begin_draft(
             self.out, self.name(), self.run, self.options.to_json(), resume
         )
         self._views = baseline_views(self, PIPELINES)  # before the backbone is fine-tuned
@@ -187,11 +191,16 @@ class NNModel(abc.ABC):
         except ArithmeticError:
             artefact.drop_draft(self._draft)
             raise
+        except processes.LostProcessError:
+            if not processes.is_first():  # whose draft is gone on with
+                artefact.drop_draft(self._draft)
+            raise
 
     def _train(self, folder: Path, title: str) -> None:
         """Train all phases on the training part; what is needed to go on is kept in `folder`."""
         folder.mkdir(exist_ok=True)
         network, rows = self.model, self.splits.train
+        distribution.synchronise(network)
         train_phases(
             network,
             self.phases,
@@ -205,7 +214,7 @@ class NNModel(abc.ABC):
         )
         # Outputs that only the training needed, such as those of coarser ranks, stay behind.
         kept = {name: network.output[name] for name in OUTPUTS}
-        self.model = keras.Model(network.input, kept, name=network.name)
+        self.model = distribution.settled(keras.Model(network.input, kept, name=network.name))
 
     @final
     def save(self) -> Path:

@@ -10,8 +10,12 @@ import keras
 
 from datasets.errors import InputError
 from models.runs import draft_folder, find_run, read_json, runs_in
+from training.processes import process_count
 
-SHARED = ("data", "data_dir", "split_rule", "folds", "fold", "group", "seed", "preset")
+SHARED = (
+    "data", "data_dir", "split_rule", "folds", "fold", "group", "seed", "preset", "precision",
+    "distribute",
+)  # fmt: skip
 
 log = logging.getLogger("menagerie")
 
@@ -76,6 +80,11 @@ def _check(model, folder, fits) -> None:
 
 
 def _train(model, branch_class, options: dict):
+    if process_count() > 1:
+        raise InputError(
+            f"no run of {branch_class.name()} fits, and several processes train one model at a "
+            f"time: train {branch_class.name()} first, on the same data and split"
+        )
     shared = {name: getattr(model.options, name) for name in SHARED}
     # One that was begun keeps its place; several of one kind lie side by side.
     taken = [folder.name for folder in runs_in(model.out / branch_class.name())]

@@ -41,7 +41,7 @@ class ImageInput(Fit):
 
     def fit(self, raw: dict):
         how = {field.name: getattr(self, field.name) for field in fields(Fit)}
-        return FitImage(**how, name=f"fit_{self.name}")(raw[self.name])
+        return FitImage(**how, dtype="float32", name=f"fit_{self.name}")(raw[self.name])
 
     def fitted(self, column) -> np.ndarray | FittedFiles:
         """(samples, *fitted_shape) of a table's column: pictures, or such that fit already.
@@ -91,7 +91,9 @@ class LandmarkInput:
     def fit(self, raw: dict):
         if "image" not in raw:
             return raw[self.name]
-        return ScaleLandmarks(self.frame, name="scale_landmarks")([raw[self.name], raw["image"]])
+        return ScaleLandmarks(self.frame, dtype="float32", name="scale_landmarks")(
+            [raw[self.name], raw["image"]]
+        )
 
     def fitted(self, column) -> np.ndarray:
         """(samples, points, 2) of a table's column, which holds them as they are needed."""
@@ -161,7 +163,7 @@ class WaveformInput:
         return keras.Input((None,), dtype="float32", name=self.name)
 
     def fit(self, raw: dict):
-        return MelSpectrogram(self.rate, name="mel_spectrogram")(raw[self.name])
+        return MelSpectrogram(self.rate, dtype="float32", name="mel_spectrogram")(raw[self.name])
 
     def fitted(self, column: Recordings) -> Spectrograms:
         """The spectrograms of a table's column, which were computed when it was read."""

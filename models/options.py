@@ -17,6 +17,9 @@ from datasets.errors import InputError
 from datasets.folds import Fold
 
 UNGROUPED_RULES = ("shuffled", "official")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+DISTRIBUTIONS = ("none", "auto", "hosts")
+DEVICE_OPTIONS = ("precision", "distribute")  # where a run trains, not what it learns
 
 
 def option(help_text: str, default=None, choices=None, minimum=None, maximum=None, above=None):
@@ -75,6 +78,18 @@ class Options:
     )
     seed: int = option(
         "seeds split, initial weights and order of samples", 0, minimum=0, maximum=2**32 - 1
+    )
+    precision: str = option(
+        "what layers compute in while they train: auto, 16 bits on GPUs that are faster by them "
+        "and float32 on CPUs; weights, answers and the saved run are float32 in any case",
+        "auto",
+        choices=PRECISIONS,
+    )
+    distribute: str = option(
+        "devices that share every batch: none, one device; auto, all GPUs of this machine; hosts, "
+        "those of all processes that were started together (KERAS_BACKEND=jax)",
+        "none",
+        choices=DISTRIBUTIONS,
     )
 
     def __post_init__(self):
@@ -198,6 +213,18 @@ class Options:
             else:
                 keywords |= {"type": kind, "metavar": _metavar(field, kind)}
             parser.add_argument(flag(field.name), dest=field.name, **keywords)
+
+
+def same_training(one: dict, other: dict) -> bool:
+    """Whether two `config.json` describe one training, perhaps on other devices.
+
+    A run that began on a GPU may go on on another machine.
+    """
+    first, second = (
+        {name: value for name, value in config.items() if name not in DEVICE_OPTIONS}
+        for config in (one, other)
+    )
+    return first == second
 
 
 @functools.cache

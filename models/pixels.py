@@ -44,6 +44,7 @@ def standard_pixels(image, statistics: tuple[list, list], network: keras.Model |
     return layers.Rescaling(
         (1 / (deviation * scale)).tolist(),
         ((-mean / deviation - offset) / scale).tolist(),
+        dtype="float32",
         name="standard_pixels",
     )(image)
 

@@ -120,7 +120,7 @@ def pool(feature_map, pooling: str, prefix: str = ""):
     if pooling == "average+maximum":
         other = layers.GlobalMaxPooling2D(name=f"{prefix}maximum")(feature_map)
     else:
-        other = GlobalDeviationPooling(name=f"{prefix}deviation")(feature_map)
+        other = GlobalDeviationPooling(dtype="float32", name=f"{prefix}deviation")(feature_map)
     return layers.Concatenate(name=f"{prefix}pooled")([average, other])
 
 

@@ -12,6 +12,7 @@ from models.music.group_figures import draw_groups
 from models.run_certainty import draw_certainty, rejection_lines
 from models.species.depth_figures import draw_depth, rank_results, readable_ranks
 from training import reports
+from training.distribution import setting_text
 from training.evaluation import Result
 from training.report_page import CONFUSION, CURVES, write_report_page
 
@@ -219,6 +220,7 @@ def _facts(run, metadata: dict) -> dict[str, str]:
         "Seed": str(metadata["seed"]),
         "Finished": metadata["finished"].replace("T", " ").replace("+00:00", " UTC"),
         "Duration": f"{metadata['seconds']:.0f} s",
+        "Trained on": ", then ".join(map(setting_text, metadata["devices"])),
         "Versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
     }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
+from training.distribution import evened, spread
 from training.tasks import drawn_task
 
 AT_ONCE = 1024  # samples that are fitted to the network together
@@ -55,7 +56,7 @@ def fit_epochs(trained, phase, samples, validation, pipelines, seed, first, call
     common = {
         "steps_per_epoch": steps_of(phase, samples.targets),
         "shuffle": False,  # the pipeline does it
-        "validation_data": pipelines.judging(*validation),
+        "validation_data": evened(pipelines.judging(*validation)),
         "verbose": 0,
     }
     if phase.tasks:
@@ -63,9 +64,7 @@ def fit_epochs(trained, phase, samples, validation, pipelines, seed, first, call
         return
     if phase.sampling is None:
         batches = _batches(phase, samples, pipelines, seed, first, phase.epochs)
-        trained.fit(
-            batches, initial_epoch=first, epochs=phase.epochs, callbacks=callbacks, **common
-        )
+        _fit(trained, batches, first, phase.epochs, callbacks, common)
         return
     told = _OneTraining(callbacks, add_history=True, model=trained, epochs=phase.epochs)
     embedder = _embedder(trained)
@@ -77,7 +76,7 @@ def fit_epochs(trained, phase, samples, validation, pipelines, seed, first, call
 
         rows = phase.sampling.rows(samples.targets, phase.batch_size, (seed, epoch), embed)
         batches = _batches(phase, samples, pipelines, seed, epoch, epoch + 1, rows)
-        trained.fit(batches, initial_epoch=epoch, epochs=epoch + 1, callbacks=told, **common)
+        _fit(trained, batches, epoch, epoch + 1, told, common)
         if trained.stop_training:
             break
     told.end()
@@ -97,8 +96,13 @@ def _fit_tasks(network, phase, samples, common, pipelines, seed, first, callback
         )
         judged = common if task.targets is None else common | {"validation_data": None}
         told.set_model(learner)
-        learner.fit(batches, initial_epoch=epoch, epochs=epoch + 1, callbacks=told, **judged)
+        _fit(learner, batches, epoch, epoch + 1, told, judged)
     told.end()
+
+
+def _fit(model, batches, first, epochs, callbacks, keywords) -> None:
+    with spread(model):
+        model.fit(batches, initial_epoch=first, epochs=epochs, callbacks=callbacks, **keywords)
 
 
 def compute(model: keras.Model, arrays: dict, pipelines) -> dict:
@@ -133,7 +137,7 @@ def compute_in_pieces(
 
 def _batches(phase, samples, pipelines, seed, first, epochs, rows=None):
     together = 1 if phase.sampling is None else phase.sampling.together
-    return pipelines.training(
+    batches = pipelines.training(
         samples.arrays,
         samples.targets,
         samples.weights,
@@ -144,6 +148,7 @@ def _batches(phase, samples, pipelines, seed, first, epochs, rows=None):
         samples.augment,
         rows,
     )[0]
+    return evened(batches, together)
 
 
 def _embedder(trained) -> keras.Model | None:

@@ -56,6 +56,10 @@ class SmoothedCrossEntropy(keras.losses.Loss):
         evenly = ops.mean(logarithms, axis=-1)
         return -(1 - self.smoothing) * own[:, 0] - self.smoothing * evenly
 
+    def mean(self, targets, probabilities, weights):
+        """Scalar: that of the samples of one device; a call of the loss knows of the others."""
+        return ops.mean(ops.cast(weights, probabilities.dtype) * self.call(targets, probabilities))
+
     def get_config(self):
         return super().get_config() | {"smoothing": self.smoothing}
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from training.distribution import summed_devices
 from training.losses import LearnedLossWeights, SmoothedCrossEntropy, triplet_loss
 
 
@@ -27,7 +28,8 @@ class ObjectiveModel(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if training:
-            return sum(self.losses, self.objective.loss(y_pred, y, sample_weight))
+            loss = sum(self.losses, self.objective.loss(y_pred, y, sample_weight))
+            return loss / summed_devices()
         return SmoothedCrossEntropy()(y, y_pred["probabilities"], sample_weight)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -74,7 +76,7 @@ class TripletObjective(keras.layers.Layer):
         if self.classified == "anchors":
             number = ops.shape(classes)[1]
             answers = tuple(tensor[:number] for tensor in answers)
-        return self.weighing([ops.mean(triplet * counts), self.cross_entropy(*answers)])
+        return self.weighing([ops.mean(triplet * counts), self.cross_entropy.mean(*answers)])
 
     def figures(self) -> dict[str, float]:
         """The learnt weights s of the two losses."""
@@ -106,7 +108,9 @@ class AuxiliaryObjective(keras.layers.Layer):
     def loss(self, outputs: dict, targets, weights):
         """Scalar; outputs (batch, classes), targets and weights (batch,)."""
         names = ("probabilities", *self.needs)
-        answer, auxiliary = (self.cross_entropy(targets, outputs[name], weights) for name in names)
+        answer, auxiliary = (
+            self.cross_entropy.mean(targets, outputs[name], weights) for name in names
+        )
         return answer + self.weight * auxiliary
 
     def figures(self) -> dict[str, float]:

@@ -19,6 +19,7 @@ from training.callbacks import (
     forget_later_epochs,
     read_state,
 )
+from training.distribution import setting
 from training.epochs import Samples, compute, compute_in_pieces, fit_epochs, steps_of
 from training.frozen import learn_from, split_at_frozen
 from training.frozen_outputs import FROZEN_OUTPUTS
@@ -225,7 +226,7 @@ def _trained(part: keras.Model, phase: Phase, steps: int) -> keras.Model:
         metrics=["accuracy"],
         steps_per_execution=_steps_at_once(trained, steps),
     )
-    phase.optimizer.build(trained.trainable_variables)  # so that a checkpoint can be put back
+    trained.optimizer.build(trained.trainable_variables)  # so that a checkpoint can be put back
     return trained
 
 
@@ -305,7 +306,11 @@ def _frozen_arrays(frozen, phase, arrays, pipelines, fit, seed) -> dict:
 
 
 def _steps_at_once(model, steps):
-    """Small heads run several steps per call; more than an epoch has would mix epochs."""
-    if model.count_params() > SHORT_STEP_WEIGHTS:
+    """Small heads run several steps per call; more than an epoch has would mix epochs.
+
+    PyTorch has nothing that would make one call of several, and `MirroredStrategy` fails at it.
+    """
+    single = keras.backend.backend() == "torch" or setting().devices > 1
+    if single or model.count_params() > SHORT_STEP_WEIGHTS:
         return 1
     return max(size for size in range(1, STEPS_AT_ONCE + 1) if steps % size == 0)

@@ -48,7 +48,7 @@ class TaskNetwork(keras.Model):
             learner = keras.Model(network.input, network.output[task.output], name=task.name)
             learner.compile(optimizer=task.optimizer, loss=task.loss, metrics=["accuracy"])
             # Else a checkpoint would lack those of tasks that have not been drawn yet.
-            task.optimizer.build(learner.trainable_variables)
+            learner.optimizer.build(learner.trainable_variables)
             self.learners.append(learner)
 
 

@@ -111,7 +111,11 @@ class Net96(NNModel):
         for number, width in enumerate(DENSE, 1):
             hidden = self._dense(hidden, width, f"dense_{number}")
         answer = layers.Dense(
-            classes, activation="softmax", name="probabilities", **self._start(DENSE[-1])
+            classes,
+            activation="softmax",
+            dtype="float32",
+            name="probabilities",
+            **self._start(DENSE[-1]),
         )
 
         outputs = {"features": hidden, "embedding": hidden, "probabilities": answer(hidden)}

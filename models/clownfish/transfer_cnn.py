@@ -130,7 +130,11 @@ class TransferCNN(NNModel):
         image = keras.Input(self.inputs[0].fitted_shape, name="image")
         width = backbone.output.shape[-1]
         answer = layers.Dense(
-            classes, activation="softmax", name="probabilities", **torch_start(width)
+            classes,
+            activation="softmax",
+            dtype="float32",
+            name="probabilities",
+            **torch_start(width),
         )
 
         pooled = pool(backbone(self._pixels(image)), options.pooling)

@@ -22,6 +22,7 @@ from models.fold_results import (
     read_fold,
     summary_folder,
 )
+from models.options import same_training
 from models.runs import SUMMARY, has_draft, read_json
 from training.reports import plot_fold_accuracies
 from training.statistics import mean_over_runs
@@ -115,7 +116,9 @@ class CrossValidation:
         for number, run in enumerate(self._runs, start=1):
             if not self._place(run).exists():
                 check_place(self.out, self.name, run)
-            elif read_json(self._place(run), "config.json") != self._fold(number).to_json():
+            elif not same_training(
+                read_json(self._place(run), "config.json"), self._fold(number).to_json()
+            ):
                 raise InputError(
                     f"{self._place(run)} was trained with other options, see config.json there: "
                     "give the same ones, or start a new --run"

@@ -14,6 +14,7 @@ from datasets.base import Table
 from datasets.errors import InputError
 from models import model_class
 from models.commands.recipe_pool import WorkerEndedError, Workers, completed
+from models.options import same_training
 from models.runs import draft_folder, read_json
 from training.recipes import Recipe, Row
 
@@ -139,7 +140,9 @@ class RecipeRuns:
         folder = self._folder(row, number)
         if not folder.exists():
             return False
-        if read_json(folder, "config.json") != self._options(row, number).to_json():
+        if not same_training(
+            read_json(folder, "config.json"), self._options(row, number).to_json()
+        ):
             raise InputError(
                 f"{folder} was trained with other options than the recipe's: "
                 "move it away, or give another --out"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import math
+import os
+import sys
 from pathlib import Path
 
 from datasets.audit import audit
@@ -17,7 +19,9 @@ from models.commands.parser import Parser, percent, print_json, share_with_inter
 from models.run_baselines import baseline_lines
 from models.runs import draft_run, drafts, has_draft, read_json
 from models.species.run_specificity import RULE, specificity_line
+from training import distribution
 from training.phases import set_trainable
+from training.processes import DeviceError, LostProcessError, is_first, leave_processes
 
 log = logging.getLogger("menagerie")
 
@@ -28,6 +32,7 @@ def run(words: list[str]) -> int:
     flags = {name: value for name, value in vars(arguments).items() if name not in _OWN}
     options = chosen.Options(**flags)
     _check_run_name(arguments.run)
+    _check_hosts(options)
     if options.folds and not options.fold:
         training = CrossValidation(chosen, options, arguments, _go_through_the_steps)
     else:
@@ -37,9 +42,13 @@ def run(words: list[str]) -> int:
     except KeyboardInterrupt:
         log.info("\n%s", _how_to_go_on(training))
         return 130
-    except ArithmeticError as error:
+    except LostProcessError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(1)  # JAX would wait for the process that is gone, and then abort
+    except (ArithmeticError, DeviceError) as error:
         raise InputError(str(error)) from error
-    training.report()
+    if is_first():
+        training.report()
     return 0
 
 
@@ -93,6 +102,14 @@ def _check_run_name(run: str | None) -> None:
         raise InputError(f"--run {run}: a plain name is needed; --out says where it goes")
 
 
+def _check_hosts(options) -> None:
+    if options.distribute == "hosts" and options.folds and not options.fold:
+        raise InputError(
+            "--distribute hosts trains one run at a time: give each of the --folds as a command of "
+            "its own, with --fold"
+        )
+
+
 def _run_name(arguments, model: str) -> str | None:
     """The name asked for; with --resume alone, that of the newest interrupted training."""
     out, run = arguments.out, arguments.run
@@ -110,6 +127,7 @@ def _run_name(arguments, model: str) -> str | None:
 
 def _go_through_the_steps(model, resume: bool) -> None:
     check_place(model.out, model.name(), model.run)
+    model.seed_weights()  # before the data: other processes may have to be met
     model.loadData()
     model.notes.extend(_split_notes(model))
     log.info("data: %s", model.table.provenance)
@@ -125,7 +143,17 @@ def _go_through_the_steps(model, resume: bool) -> None:
     total = model.model.count_params()
     log.info("%s: %s parameters, %s of them train", model.name(), f"{total:,}", f"{trained:,}")
     log.info("  %s", ", ".join(f"{name} {value}" for name, value in model.options.stated().items()))
+    setting = distribution.setting()
+    log.info("  on %s", distribution.setting_text(setting.to_json()))
+    if setting.processes > 1:
+        log.info("  when a process ends, all of them end: start them again with --resume")
+    if distribution.gains_nothing():
+        log.info("  warning: on this processor --precision %s saves no time", setting.precision)
     model.train(resume)
+    leave_processes()
+    if not is_first():
+        log.info("the first process judges the network and writes the run")
+        return
     log.info("judging and writing the run ...")
     model.save()
 

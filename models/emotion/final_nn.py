@@ -76,7 +76,7 @@ class FinalNN(NNModel):
         image = keras.Input(self.inputs[0].fitted_shape, name="image")
         landmarks = keras.Input(self.inputs[1].fitted_shape, name="landmarks")
         probabilities = layers.Dense(
-            len(self.table.labels), activation="softmax", name="probabilities"
+            len(self.table.labels), activation="softmax", dtype="float32", name="probabilities"
         )
 
         noisy = self.options.dropout

@@ -60,10 +60,10 @@ class NN1(NNModel):
         image = keras.Input(self.inputs[0].fitted_shape, name="image")
         features = layers.Dense(16, activation="sigmoid", name="features")
         probabilities = layers.Dense(
-            len(self.table.labels), activation="softmax", name="probabilities"
+            len(self.table.labels), activation="softmax", dtype="float32", name="probabilities"
         )
 
-        found = features(body(layers.Rescaling(1 / 255, name="to_unit")(image)))
+        found = features(body(layers.Rescaling(1 / 255, dtype="float32", name="to_unit")(image)))
         answer = probabilities(found)
 
         outputs = {"features": found, "embedding": found, "probabilities": answer}

@@ -72,12 +72,12 @@ class NN2(NNModel):
         landmarks = keras.Input(self.inputs[0].fitted_shape, name="landmarks")
         features = layers.Dense(16, activation="sigmoid", name="features")
         probabilities = layers.Dense(
-            len(self.table.labels), activation="softmax", name="probabilities"
+            len(self.table.labels), activation="softmax", dtype="float32", name="probabilities"
         )
 
         points = landmarks
         if self.options.normalise:
-            points = layers.Rescaling(1 / FACE, name="to_unit")(points)
+            points = layers.Rescaling(1 / FACE, dtype="float32", name="to_unit")(points)
         pieces = [self._face_part(points[:, where], name) for name, where in parts.items()]
         joined = layers.Concatenate(axis=1, name="joined")(pieces)
         hidden = layers.BatchNormalization(name="norm")(layers.Flatten(name="flat")(joined))
@@ -108,7 +108,8 @@ class NN2(NNModel):
         """Four neurons for one part of the face: (batch, n, 2) -> (batch, n or 1, 4)."""
         if self.options.per_part:
             points = layers.Reshape((1, -1), name=f"{name}_flat")(points)
-        return layers.Dense(4, activation="sigmoid", name=name)(points)
+        # 16 bits would hold a pixel to a quarter.
+        return layers.Dense(4, activation="sigmoid", dtype="float32", name=name)(points)
 
     def _quality_weights(self) -> np.ndarray:
         """(training samples,) weight of each training face for the quality of its landmarks."""

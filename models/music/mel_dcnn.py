@@ -136,7 +136,7 @@ class MelDCNN(NNModel):
         self.seed_weights()  # whatever was drawn for the groups
 
         waveform = keras.Input((None, BANDS), name="waveform")
-        segments, inside = Segments(options.frames, name="segments")(waveform)
+        segments, inside = Segments(options.frames, dtype="float32", name="segments")(waveform)
         seen = shared_block(self._standardised(segments), width, decay)
         features = {
             task: BySegment(name=f"{TASKS[task]}_features")(
@@ -150,22 +150,28 @@ class MelDCNN(NNModel):
             joined = layers.Concatenate(name="joined")(list(features.values()))
         if "g" not in features:
             answers["g"] = layers.Dense(
-                outputs_of["g"], activation="softmax", name="probabilities"
+                outputs_of["g"], activation="softmax", dtype="float32", name="probabilities"
             )(joined)
 
-        whole = MeanOfSegments(name="mean_features")([joined, inside])
+        whole = MeanOfSegments(dtype="float32", name="mean_features")([joined, inside])
         outputs = {"features": whole, "embedding": whole}
         for task, answer in answers.items():
-            mean = MeanOfSegments(name=f"mean_{_output(task)}")([answer, inside])
+            mean = MeanOfSegments(dtype="float32", name=f"mean_{_output(task)}")([answer, inside])
             outputs[_output(task)] = mean
         self.model = keras.Model({"waveform": waveform}, outputs, name="network")
 
     def _standardised(self, segments):
         """Segments in dB -> their bands with mean 0 and deviation 1 over the training part."""
         spectrograms = self.table.modalities["waveform"].spectrograms[self.splits.train]
-        level = RelativeLevel(name="level") if self.options.level == "relative" else None
+        level = (
+            RelativeLevel(dtype="float32", name="level")
+            if self.options.level == "relative"
+            else None
+        )
         mean, variance = band_statistics(spectrograms, level=level)
-        standard = layers.Normalization(mean=mean, variance=variance, name="standard")
+        standard = layers.Normalization(
+            mean=mean, variance=variance, dtype="float32", name="standard"
+        )
         return standard(segments if level is None else level(segments))
 
     def _head(self, task: str, classes: int):
@@ -175,6 +181,7 @@ class MelDCNN(NNModel):
         dense = layers.Dense(
             classes,
             activation="softmax",
+            dtype="float32",
             kernel_regularizer=keras.regularizers.L2(decay) if decay else None,
             name=_output(task),
         )

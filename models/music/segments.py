@@ -28,11 +28,10 @@ class Segments(keras.layers.Layer):
     def call(self, spectrograms):
         frames, hop = self.frames, self.frames // 2
         length = ops.shape(spectrograms)[1]
-        short = frames - length
-        missing = max(short, 0) if isinstance(short, int) else ops.maximum(short, 0)
+        missing, more = _positive(frames - length), _positive(length - frames)
         past_end = float("nan")
         padded = ops.pad(spectrograms, ((0, 0), (0, missing), (0, 0)), constant_values=past_end)
-        count = 1 + ops.maximum(length - frames, 0) // hop
+        count = 1 + more // hop
         starts = ops.arange(count) * hop
         places = starts[:, None] + ops.arange(frames)[None]
         cut = ops.take(padded, places, axis=1)
@@ -86,3 +85,8 @@ class MeanOfSegments(keras.layers.Layer):
 
     def compute_output_shape(self, shapes):
         return (shapes[0][0], shapes[0][-1])
+
+
+def _positive(number):
+    """0 for a negative number. A known one stays known, as JAX needs where it decides on shapes."""
+    return max(number, 0) if isinstance(number, int) else ops.maximum(number, 0)

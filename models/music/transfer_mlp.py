@@ -109,7 +109,7 @@ class TransferMLP(NNModel):
         self.seed_weights()  # whether the branches were loaded or trained just now
 
         waveform = keras.Input((None, BANDS), name="waveform")
-        segments, inside = Segments(options.frames, name="segments")(waveform)
+        segments, inside = Segments(options.frames, dtype="float32", name="segments")(waveform)
         seen = [branch({"waveform": segments}, training=False) for branch in branches]
         joined = layers.Concatenate(name="joined")(seen) if len(seen) > 1 else seen[0]
         features = BySegment(name="segment_features")([joined, inside])
@@ -117,15 +117,15 @@ class TransferMLP(NNModel):
         kept = layers.Dropout(0.5, name="features_dropout")(features)
         hidden = layers.Dense(options.width, activation="elu", name="hidden")(kept)
         kept = layers.Dropout(0.5, name="hidden_dropout")(hidden)
-        answer = layers.Dense(len(self.table.labels), activation="softmax", name="probabilities")(
-            kept
-        )
+        answer = layers.Dense(
+            len(self.table.labels), activation="softmax", dtype="float32", name="probabilities"
+        )(kept)
 
         outputs = {"features": features, "embedding": hidden, "probabilities": answer}
         self.model = keras.Model(
             {"waveform": waveform},
             {
-                name: MeanOfSegments(name=f"mean_{name}")([values, inside])
+                name: MeanOfSegments(dtype="float32", name=f"mean_{name}")([values, inside])
                 for name, values in outputs.items()
             },
             name="network",

@@ -264,8 +264,10 @@ class TripletClassifier(NNModel):
 
         image = keras.Input(self.inputs[0].fitted_shape, name="image")
         image_features = layers.Dense(options.width, name="image_features")
-        embedding = layers.Dense(options.width, name="embedding")
-        probabilities = layers.Dense(classes, activation="softmax", name="probabilities")
+        embedding = layers.Dense(options.width, dtype="float32", name="embedding")
+        probabilities = layers.Dense(
+            classes, activation="softmax", dtype="float32", name="probabilities"
+        )
 
         seen = self._pooled(backbone, image)
         if options.dropout:
@@ -321,7 +323,7 @@ class TripletClassifier(NNModel):
         """(batch, features) of a picture, or in training of one of its views."""
         options = self.options
         if options.fixed_views:
-            image = FixedViews(name="fixed_views")(image)
+            image = FixedViews(dtype="float32", name="fixed_views")(image)
         maps = backbone(self._pixels(image))
         if isinstance(maps, list):
             pooled = [pool(one, options.pooling, f"{at}_") for at, one in enumerate(maps)]
@@ -331,7 +333,7 @@ class TripletClassifier(NNModel):
         if options.fixed_views:
             seen = ByPicture(name="by_picture")(seen)
         if options.whiten:
-            seen = Whiten(name="whiten")(seen)
+            seen = Whiten(dtype="float32", name="whiten")(seen)
         return OneOfViews(name="one_of_views")(seen) if options.fixed_views else seen
 
     def _pixels(self, image):
@@ -349,5 +351,6 @@ class TripletClassifier(NNModel):
             np.asarray(values),
             [len(column.values) for column in self.table.columns],
             self.options.standardise,
+            dtype="float32",
             name="encoded_measurements",
         )(measurements)

@@ -302,13 +302,14 @@ class MultiViewClassifier(NNModel):
         }
         seen = list(inputs.values())
         if options.views == "centre":
-            seen = WholeAndCentre(name="views")(seen[0])
+            seen = WholeAndCentre(dtype="float32", name="views")(seen[0])
 
         maps = network([self.backbone.preprocess(view) for view in seen])
         pooled = pool(maps["feature_map"], options.pooling)
         embedded = pooled
         if options.whiten:
-            embedded = layers.UnitNormalization(name="embedding")(Whiten(name="whiten")(pooled))
+            seen = Whiten(dtype="float32", name="whiten")(pooled)
+            embedded = layers.UnitNormalization(dtype="float32", name="embedding")(seen)
         kept = layers.Dropout(options.dropout, name="dropout")(embedded)
         aside = auxiliary_features(maps["whole"], options.width) if heads.auxiliary else None
 

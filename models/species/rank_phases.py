@@ -69,10 +69,10 @@ class Heads:
         for depth in self.depths:
             taxa = len(self.taxonomy.names[depth - 1])
             name, kind = self.name(depth), CentroidDense if self.from_centroids else layers.Dense
-            found[name] = kind(taxa, activation="softmax", name=name)(features)
+            found[name] = kind(taxa, activation="softmax", dtype="float32", name=name)(features)
             if self.auxiliary:
                 name = self.auxiliary_name(depth)
-                found[name] = layers.Dense(taxa, activation="softmax", name=name)(
+                found[name] = layers.Dense(taxa, activation="softmax", dtype="float32", name=name)(
                     auxiliary_features
                 )
         return found
