@@ -250,11 +250,12 @@ def test_every_answer_can_be_explained(trained):
     if len(kinds) > 1:
         assert found.weights.keys() == kinds
         assert sum(found.shares.values()) == pytest.approx(1)
-    if found.points or found.sound:
-        told = found.points.values if found.points else found.sound.heat
-        one = found.points or found.sound
-        change = one.score - one.baseline
-        assert told.sum() == pytest.approx(change, abs=0.05 * max(1.0, abs(change)))
+    if found.sound is not None:
+        assert found.sound.heat.shape == arrays["waveform"].shape[1:]
+        assert found.sound.heat.any() and np.isfinite(found.sound.heat).all()
+    if found.points is not None:
+        change = found.points.score - found.points.baseline
+        assert found.points.values.sum() == pytest.approx(change, abs=0.05 * max(1, abs(change)))
 
 
 def test_a_loaded_run_judges_as_before(trained):

@@ -8,7 +8,7 @@ import pytest
 from datasets.base import Table
 from datasets.recordings import Recordings
 from datasets.spectrograms import MelSettings, Spectrograms, log_mel
-from models.explanation.sounds import sound_map
+from models.explanation.sounds import fine_enough, sound_map
 from models.music.mel_dcnn import MelDCNN
 from models.music.mel_network import Block
 
@@ -17,7 +17,7 @@ TONES, OTHER = {"high": 2_500, "low": 300}, 1_000  # Hz of the tone that tells t
 # Frames of segments overlap, so a little to either side is heard with the burst.
 MARGIN = 0.1  # seconds
 ROWS = 8  # mel bands to either side of the tone
-BLOCKS = (Block(6, 3, (2, 2)), Block(8, 3, (2, 2)), Block(8, 3, (2, 2)))
+BLOCKS = (Block(6, 5, (2, 4)), Block(8, 3, (2, 2)), Block(8, 3, (1, 2)))
 
 
 def bursts(count, seconds, seed):
@@ -58,15 +58,15 @@ def heard():
         model.createArchitecture()
     trained = keras.Model(model.model.input, model.model.output["probabilities"])
     trained.compile(
-        keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy", metrics=["accuracy"]
+        keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", metrics=["accuracy"]
     )
     fitted, targets = spectrograms.padded(), np.arange(LEARNT) % 2
-    trained.fit({"waveform": fitted}, targets, batch_size=20, epochs=15, verbose=0)
+    trained.fit({"waveform": fitted}, targets, batch_size=20, epochs=12, verbose=0)
     print(trained.evaluate({"waveform": fitted}, targets, verbose=0))
     return model.model
 
 
-def on_bursts(network, count=12):
+def on_bursts(network, count=8):
     """Of what speaks for the class, the shares that lie on the telling and on the other tone.
 
     And the share of the area of one of them.
@@ -78,9 +78,8 @@ def on_bursts(network, count=12):
     for number, (waveform, both) in enumerate(zip(waveforms, starts, strict=True)):
         spectrogram = log_mel(waveform, settings)
         found = sound_map(network, {"waveform": spectrogram[None]}, number % 2)
-        change = found.score - found.baseline
-        assert found.heat.sum() == pytest.approx(change, abs=0.02 * max(1, abs(change)))
-        heat = np.maximum(found.heat[: len(spectrogram)], 0)
+        assert found.heat.shape == spectrogram.shape
+        heat = np.maximum(found.heat, 0)
         for start, hertz in zip(both, (list(TONES.values())[number % 2], OTHER), strict=True):
             tone = np.abs(settings.frequencies() - hertz).argmin()
             first, last = (
@@ -101,6 +100,21 @@ def test_patches_lie_on_the_telling_tone_and_random_weights_destroy_it(heard):
     heard.set_weights([rng.permutation(values.ravel()).reshape(values.shape) for values in kept])
     random = on_bursts(heard)
     heard.set_weights(kept)
-    print(f"area {area:.3f}; on the tones, trained {telling:.3f} {other:.3f}, random {random}")
-    assert telling > 3 * area
-    assert telling > 2 * other
+    assert telling > 4 * area
+    assert telling > 3 * other
+    assert random[0] < 2 * area
+
+
+def test_maps_too_coarse_are_left_for_the_last_pooling_that_tells_enough_places_apart():
+    picture = keras.Input((43, 128, 1))
+    seen, found = picture, {}
+    for number in range(1, 5):
+        seen = keras.layers.Conv2D(2, 3, padding="same", name=f"convolution_{number}")(seen)
+        seen = keras.layers.MaxPooling2D(2, name=f"pool_{number}")(seen)
+        found[number] = keras.Model(picture, seen).get_layer(f"pool_{number}")
+    assert seen.shape[1:3] == (2, 8)
+    assert fine_enough(found[4]).name == "pool_2"  # 10 by 32; the third tells 5 by 16
+    assert fine_enough(found[2]) is found[2]
+    only = keras.layers.Conv2D(2, 40, name="only")
+    only(picture)
+    assert fine_enough(only) is only  # there is nothing finer before it

@@ -284,8 +284,7 @@ class Sample:
         )
 
     def _patches(self) -> np.ndarray:
-        frames = self.arrays["waveform"].shape[1]
-        return summed_patches(self.found.sound.heat[:frames], *PATCH)
+        return summed_patches(self.found.sound.heat, *PATCH)
 
     def _strongest(self, count: int) -> list[tuple[int, int]]:
         """Places of the patches that speak most for the answer."""
@@ -312,8 +311,6 @@ class Sample:
             notes.append(f"Contributions are measured against the mean of {self.found.baseline}.")
         if self.found.columns and all(math.isnan(one.value) for one in self.found.columns):
             notes.append("It came without measurements: their training means stand in.")
-        if self.found.sound:
-            notes.append("Contributions are measured against the mean spectrum of training.")
         return notes
 
 

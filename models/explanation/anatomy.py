@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import keras
 
-SEGMENTS, STANDARD = "segments", "standard"  # layers of every model of sound
+SEGMENTS = "segments"  # layer of every model of sound
 JOINED = "joined"  # layer at which the modalities meet
 
 
@@ -31,8 +31,8 @@ class Anatomy:
     """What a model says about its network, where it cannot be inferred.
 
     Attributes:
-        parts: modalities in the order in which the layer `joined` puts them side by side, which is
-            that of the output `features`; none for a model of one modality.
+        parts: modalities, or networks, in the order in which the layer `joined` puts them side by
+            side, which is that of the output `features`; none where there is but one.
         views: for a picture, or several, looked at by several branches; where there are none, the
             last feature maps are those of the one picture (`last_maps`).
     """

@@ -82,8 +82,8 @@ def explain(model, arrays: dict, target: int, means: Means) -> Explanation:
     records = {record.name: record for record in model.inputs}
     found = {"label": model.labels[target]}
     if "waveform" in records:
-        sound = sound_map(network, arrays, target)
-        return Explanation(**found, sound=sound, weights=sound.networks)
+        found["sound"] = sound_map(network, arrays, target)
+        arrays = {"waveform": found["sound"].segments}
     if "image" in records:
         found["pictures"] = picture_maps(network, anatomy, arrays, target)
     if LANDMARKS in records:
@@ -92,8 +92,7 @@ def explain(model, arrays: dict, target: int, means: Means) -> Explanation:
         found["baseline"] = means.of
     if anatomy.parts:
         fusion = Fusion(network, anatomy.parts, arrays)
-        start = _parted(means.all(FEATURES), fusion.values)
-        joined = fusion.contributions(target, start)
+        joined = fusion.contributions(target, fusion.parted(means.all(FEATURES)))
         found |= {"weights": joined.weights, "baseline": means.of}
         if MEASUREMENTS in records:
             found["columns"] = _columns(model, fusion, joined, arrays, target, means)
@@ -115,9 +114,3 @@ def _columns(model, fusion, joined, arrays, target, means) -> list[ColumnContrib
     return sorted(
         (ColumnContribution(*row) for row in rows), key=lambda one: -abs(one.contribution)
     )
-
-
-def _parted(vector: np.ndarray, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A vector cut into pieces as long as the values, in their order."""
-    ends = np.cumsum([len(value) for value in values.values()])[:-1]
-    return dict(zip(values, np.split(vector, ends), strict=True))

@@ -69,7 +69,7 @@ def slopes_of_inputs(network: keras.Model, inputs, target: int) -> tuple[np.ndar
 
 
 def slopes_of_layers(
-    network: keras.Model, inputs, target: int, layers, scale: float = 1.0
+    network: keras.Model, inputs, target: int, layers, scale=1.0
 ) -> tuple[np.ndarray, list[list[Watched]]]:
     """Scores of a class and their slopes at what some layers give.
 
@@ -78,7 +78,7 @@ def slopes_of_layers(
         inputs: likewise.
         target: index of the class.
         layers: of the network or of networks in it, which no name of a tensor reaches.
-        scale: what the layers give is multiplied by this first.
+        scale: what the layers give is multiplied by this first, a number or an array.
 
     Returns:
         (batch,) scores, and for each layer its tensors in the order in which it gave them, without
@@ -125,7 +125,7 @@ def _as_logits(layer) -> Iterator[None]:
 
 
 @contextmanager
-def _watching(layers, tape, scale: float) -> Iterator[list[list]]:
+def _watching(layers, tape, scale) -> Iterator[list[list]]:
     """The tensors that each layer gives from now on, scaled and watched by a tape."""
     seen = [[] for _ in layers]
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from datasets.columns import Column
-from models.explanation.anatomy import JOINED, answering
+from models.explanation.anatomy import JOINED, SEGMENTS, answering
 from models.explanation.attribution import integrated_gradients
 from models.explanation.slopes import scores, slopes_of_inputs
 from models.layers import EncodeMeasurements
@@ -80,38 +80,54 @@ class Fusion:
     Args:
         network: of a model.
         parts: the modalities, see `models.explanation.anatomy.Anatomy`.
-        arrays: fitted inputs, name -> (1, ...).
+        arrays: fitted inputs, name -> (1, ...); of a network that hears, (segments, ...): each
+            segment as a recording of its own.
     """
 
     def __init__(self, network: keras.Model, parts: tuple[str, ...], arrays: dict):
         meeting = network.get_layer(JOINED).input
         found = keras.Model(network.input, meeting)(arrays, training=False)
-        found = [keras.ops.convert_to_numpy(value)[0] for value in found]
+        found = [keras.ops.convert_to_numpy(value) for value in found]
         self.values = dict(zip(parts, found, strict=True))
-        self._rest = keras.Model(meeting, {"probabilities": network.output["probabilities"]})
+        names = [layer.name for layer in network.layers]
+        # Which segments lie inside their recording: a segment that is one does.
+        self._inside = [network.get_layer(SEGMENTS).output[1]] if SEGMENTS in names else []
+        self._rest = keras.Model(
+            [*meeting, *self._inside], {"probabilities": network.output["probabilities"]}
+        )
+        self._ends = np.cumsum([value.shape[-1] for value in found])[:-1]
+
+    def parted(self, vector: np.ndarray) -> dict[str, np.ndarray]:
+        """A vector as long as all modalities together -> modality -> its part."""
+        return dict(zip(self.values, np.split(vector, self._ends, axis=-1), strict=True))
 
     def contributions(self, target: int, baseline: dict[str, np.ndarray]) -> JoinedContributions:
-        """Integrated gradients of what the modalities hand over.
+        """Integrated gradients of what the modalities hand over; the mean over segments.
 
         Args:
             target: index of the class.
             baseline: modality -> (width,); one that is missing stays as it is.
         """
-        start, values = self.values | baseline, list(self.values.values())
-        ends = np.cumsum([len(value) for value in values])[:-1]
+        samples = np.concatenate(list(self.values.values()), axis=-1).astype(np.float32)
+        start = [
+            np.broadcast_to(baseline.get(name, value), value.shape)
+            for name, value in self.values.items()
+        ]
+        starts = np.concatenate(start, axis=-1).astype(np.float32)
 
         def slopes_at(points):
-            parted = np.split(points, ends, axis=-1)
-            return np.concatenate(slopes_of_inputs(self._rest, parted, target)[1], axis=-1)
+            slopes = slopes_of_inputs(self._rest, self._given(points), target)[1]
+            return np.concatenate(slopes[: len(self.values)], axis=-1)
 
-        sample = np.concatenate(values).astype(np.float32)
-        start = np.concatenate([start[name] for name in self.values]).astype(np.float32)
-        found = np.split(integrated_gradients(slopes_at, sample, start), ends)
-        both = np.split(np.stack([sample, start]), ends, axis=-1)
-        return JoinedContributions(
-            dict(zip(self.values, found, strict=True)),
-            *map(float, scores(self._rest, both, target)),
-        )
+        pairs = zip(samples, starts, strict=True)
+        found = np.mean([integrated_gradients(slopes_at, *pair) for pair in pairs], axis=0)
+        ends = [scores(self._rest, self._given(one), target).mean() for one in (samples, starts)]
+        return JoinedContributions(self.parted(found), *map(float, ends))
+
+    def _given(self, points: np.ndarray) -> list[np.ndarray]:
+        """What the rest of the network takes."""
+        inside = [np.ones((len(points), 1), np.float32) for _ in self._inside]
+        return [*np.split(points, self._ends, axis=-1), *inside]
 
 
 def by_column(values: np.ndarray, encoder: EncodeMeasurements, columns: tuple[Column, ...]):

@@ -159,8 +159,7 @@ def plot_explanation(sheet: Sheet, path: Path) -> Path:
         notes = _wrapped(sheet.notes)
         blocks.append((0.15 + LINE * len(notes), _small_print, notes))
     heights = [height for height, _, _ in blocks]
-    figure = drawing.figure(WIDTH, sum(heights))
-    figure.set_dpi(SHEET_DPI)
+    figure = drawing.figure(WIDTH, sum(heights), SHEET_DPI)
     parts = figure.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part, (_, draw, what) in zip(parts, blocks, strict=True):
         draw(part, what)
@@ -308,7 +307,7 @@ def _nearest(part, nearest: Sequence[Near]) -> None:
         lines = ["nearest training specimens"]
         for one in nearest:
             lines.append(f"  {drawing.short(one.label)}, distance {one.distance:.3f}")
-            lines.append(f"     {drawing.plain(textwrap.shorten(one.name, CHARACTERS - 8))}")
+            lines.append(f"     {_end(one.name)}")
         axes.text(0, 1, "\n".join(lines), fontsize=8.5, va="top", linespacing=1.3)
         return
     part.suptitle("nearest training specimens", fontsize=9)
@@ -351,6 +350,11 @@ def _frequency_ticks(axes, frequencies: np.ndarray) -> None:
     wanted = [hertz for hertz in (200, 500, 1000, 2000, 4000, 8000) if hertz < frequencies[-1]]
     rows = np.interp(wanted, frequencies, np.arange(len(frequencies)) + 0.5)
     axes.set_yticks(rows, [f"{hertz:,}" for hertz in wanted], fontsize=8)
+
+
+def _end(name: str, most: int = CHARACTERS - 8) -> str:
+    """The end of a path, where its file stands."""
+    return drawing.plain(name if len(name) <= most else f"…{name[-most:]}")
 
 
 def _blank(part):
