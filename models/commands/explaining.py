@@ -29,7 +29,8 @@ from models.explanation.slopes import check_backend
 from models.runs import read_json
 from training import reports
 
-PATCH = (11, 8)  # frames, a quarter of a second, and mel bands
+LEAST_FRAMES, BANDS = 5, 8  # of a patch: a tenth of a second, mel bands
+ACROSS = 48  # patches of a recording at most
 MARKED, LISTED = 5, 10  # patches of a recording that are outlined, and that stand in the JSON
 
 
@@ -136,12 +137,14 @@ class Sample:
     def sheet(self) -> reports.Sheet:
         """What is drawn of it."""
         found, prediction = self.found, self.prediction
-        others = ", ".join(
-            f"{one['label']} {percent(one['probability'])}"
+        others = [
+            f"{one['label']}: {percent(one['probability'])}"
             for one in prediction["top"]
             if one["label"] != prediction["label"]
-        )
-        lines = [f"{percent(prediction['probability'])}{'; ' if others else ''}{others}"]
+        ]
+        lines = [f"probability {percent(prediction['probability'])}"]
+        if others:
+            lines.append(f"then {', '.join(others)}")
         if prediction["label"] != found.label:
             lines.append(f"explained is the most probable class: {found.label}")
         lines.append(Path(self.name).name)
@@ -153,7 +156,7 @@ class Sample:
             for one in prediction["nearest"]
         ]
         return reports.Sheet(
-            title=prediction["label"],
+            title=f"Answer: {prediction['label']}",
             lines=lines,
             pictures=list(self._pictures()),
             face=self._face(),
@@ -276,15 +279,20 @@ class Sample:
             settings.frequencies(),
             settings.hop / settings.rate,
             self._patches(),
-            PATCH,
+            self._patch,
             self._strongest(MARKED),
             sound.probabilities,
             sound.hop,
             2 * sound.hop,
         )
 
+    @property
+    def _patch(self) -> tuple[int, int]:
+        """Frames and bands of a patch."""
+        return max(LEAST_FRAMES, math.ceil(len(self.found.sound.heat) / ACROSS)), BANDS
+
     def _patches(self) -> np.ndarray:
-        return summed_patches(self.found.sound.heat, *PATCH)
+        return summed_patches(self.found.sound.heat, *self._patch)
 
     def _strongest(self, count: int) -> list[tuple[int, int]]:
         """Places of the patches that speak most for the answer."""
@@ -296,7 +304,7 @@ class Sample:
     def _patch_numbers(self, time: int, band: int) -> dict:
         settings = MelSettings(self.explainer.records["waveform"].rate)
         frame, hertz = settings.hop / settings.rate, settings.frequencies()
-        across, up = PATCH
+        across, up = self._patch
         last = min(len(hertz), (band + 1) * up) - 1
         return {
             "seconds": [round(time * across * frame, 3), round((time + 1) * across * frame, 3)],

@@ -129,9 +129,7 @@ def run(words: list[str]) -> int:
 
 def _check_explain(arguments) -> None:
     if arguments.to and not arguments.explain:
-        raise InputError(
-            "--to is the folder for the sheets of --explain: add that, or leave it out"
-        )
+        raise InputError("--to names the folder for the sheets of --explain: add that too")
     if arguments.explain and arguments.add:
         raise InputError(
             "--explain says why the network gives a class, and --add answers by the nearest "

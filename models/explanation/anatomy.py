@@ -62,11 +62,9 @@ def last_maps(network: keras.Model) -> list[keras.layers.Layer]:
         for node in layer._inbound_nodes:
             if any(_is_map(tensor) for tensor in node.output_tensors):
                 continue
+            inner = last_maps(layer) if isinstance(layer, keras.Model) else []
             maps = [tensor for tensor in node.input_tensors if _is_map(tensor)]
-            if maps and isinstance(layer, keras.Model):
-                found += last_maps(layer)
-            else:
-                found += [tensor._keras_history.operation for tensor in maps]
+            found += inner or [tensor._keras_history.operation for tensor in maps]
     inside = set(map(id, all_layers(network)))
     return [layer for layer in dict.fromkeys(found) if id(layer) in inside]
 

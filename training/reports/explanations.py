@@ -140,7 +140,7 @@ def plot_explanation(sheet: Sheet, path: Path) -> Path:
     """
     title = textwrap.fill(drawing.plain(sheet.title), 40)
     lines = _wrapped(sheet.lines)
-    blocks = [(0.3 + 0.23 * (title.count("\n") + 1) + LINE * len(lines), _heading, (title, lines))]
+    blocks = [(0.12 + 0.23 * (title.count("\n") + 1) + LINE * len(lines), _heading, (title, lines))]
     blocks += [(_picture_height(one), _picture, one) for one in sheet.pictures]
     if sheet.face:
         blocks.append((3.1, _face, sheet.face))
@@ -153,7 +153,7 @@ def plot_explanation(sheet: Sheet, path: Path) -> Path:
         blocks.append((0.85 + 0.26 * len(sheet.weights), _weights, sheet.weights))
     if sheet.nearest:
         seen = any(one.image is not None for one in sheet.nearest)
-        height = 2.0 if seen else 0.45 + LINE * 2 * len(sheet.nearest)
+        height = 2.0 if seen else 0.3 + LINE * 2 * len(sheet.nearest)
         blocks.append((height, _nearest, sheet.nearest))
     if sheet.notes:
         notes = _wrapped(sheet.notes)
@@ -288,8 +288,13 @@ def _sound(part, sound: HeardSound) -> None:
                 )  # fmt: skip
             )
         _frequency_ticks(axes, sound.frequencies)
-    middles = (np.arange(len(sound.probabilities)) * sound.hop + sound.segment / 2) * sound.frame
-    votes.plot(np.minimum(middles, seconds), sound.probabilities, color=FOR, marker="o", ms=3)
+    starts = np.arange(len(sound.probabilities)) * sound.hop
+    middles = np.minimum((starts + sound.segment / 2) * sound.frame, seconds)
+    if len(middles) == 1:
+        middles, told = [0, seconds], np.repeat(sound.probabilities, 2)
+    else:
+        told = sound.probabilities
+    votes.plot(middles, told, color=FOR, marker="o" if len(told) > 2 else None, ms=3)
     votes.set_ylim(-0.05, 1.05)
     votes.set_xlim(0, seconds)
     votes.set_xlabel("seconds", fontsize=8.5)
