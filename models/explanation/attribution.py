@@ -19,7 +19,7 @@ def class_activation(value: np.ndarray, slope: np.ndarray) -> np.ndarray:
     adds to the score. The maximum with 0 is left to whoever has put all maps together.
 
     Args:
-        value: (..., channels), what the map holds.
+        value: (..., channels), what the map holds, perhaps above that of a baseline.
         slope: likewise, d score / d value.
 
     Returns:
