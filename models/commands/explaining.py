@@ -156,7 +156,7 @@ class Sample:
             for one in prediction["nearest"]
         ]
         return reports.Sheet(
-            title=f"Answer: {prediction['label']}",
+            title=" ".join(("Answer:", *self._rank(), prediction["label"])),
             lines=lines,
             pictures=list(self._pictures()),
             face=self._face(),
@@ -311,6 +311,11 @@ class Sample:
             "hertz": [round(float(hertz[band * up]), 1), round(float(hertz[last]), 1)],
             "contribution": _rounded(float(self._patches()[time, band])),
         }
+
+    def _rank(self) -> tuple[str, ...]:
+        """The rank of a taxon that is answered; nothing before its name where there is none."""
+        rank = self.prediction.get("rank")
+        return (rank,) if rank and rank != self.prediction["label"] else ()
 
     def _notes(self) -> list[str]:
         """What the numbers mean."""
