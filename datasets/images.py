@@ -251,6 +251,22 @@ class Fit:
             image = padded(image, self.height, self.width)
         return resize(image, self.height, self.width)
 
+    def seen(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of what is seen of a picture, in its pixels.
+
+        Padding lies outside of it. To a pixel, where the number of pixels is odd.
+        """
+        across, down = float(width), float(height)
+        if self.crop is not None:
+            across = down = self.crop * min(across, down)
+        if self.pad:
+            across, down = (
+                max(across, down * self.width / self.height),
+                max(down, across * self.height / self.width),
+            )
+        left, top = (width - across) / 2, (height - down) / 2
+        return left, top, left + across, top + down
+
     def raw(self) -> Fit:
         """The fit whose result is itself a raw picture: fitted again it gives what this one does.
 

@@ -58,6 +58,10 @@ class MelSettings:
         """(bands, fft // 2 + 1) float32, the share of every frequency in each band."""
         return _filters(self.rate, self.fft)
 
+    def frequencies(self) -> np.ndarray:
+        """(bands,) Hz, where each band has its middle."""
+        return librosa.mel_frequencies(BANDS + 2, fmin=0.0, fmax=self.rate / 2)[1:-1]
+
     def taper(self) -> np.ndarray:
         """(fft,) float32, what frames are multiplied by: a Hann window amid zeros."""
         return _taper(self.window, self.fft)

@@ -22,6 +22,8 @@ import pandas as pd
 from datasets.base import Splits, Table
 from datasets.errors import InputError
 from datasets.taxonomy import Taxonomy
+from models.explanation.means import FILE as MEANS
+from models.explanation.means import Means
 from models.inputs import inputs_to_json
 from models.nearest import write_reference
 from models.options import same_training
@@ -45,7 +47,7 @@ SHOWN_CLASSES = 100  # names in the card; of more it gives the number
 LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn")
 SEALED = (
     NETWORK, "savedmodel", "config.json", "inputs.json", LABELS, "split.json",
-    "calibration.json", "reference.npz", TAXONOMY, KEPT,
+    "calibration.json", "reference.npz", MEANS, TAXONOMY, KEPT,
 )  # fmt: skip
 
 
@@ -72,6 +74,7 @@ class Run:
         taxonomy: whose leaves the classes are; None where they are none.
         trained_on: parts that the network has learnt from.
         groups: task -> groups of artists (`datasets.artist_groups`) that it has learnt.
+        means: what explanations measure contributions against.
     """
 
     model: str
@@ -93,6 +96,7 @@ class Run:
     taxonomy: Taxonomy | None = None
     trained_on: tuple[str, ...] = ("train",)
     groups: dict = field(default_factory=dict)
+    means: Means = field(default_factory=lambda: Means({}))
 
     @cached_property
     def specificity(self) -> RunSpecificity | None:
@@ -188,6 +192,7 @@ def write_run(draft: Path, run: Run) -> Path:
     _write_predictions(draft / PREDICTIONS, run)
     _write_examples(draft / "examples.npz", run)
     write_reference(draft, run)
+    run.means.write(draft)
     metadata = _metadata(draft, run)
     write_json(draft / "metadata.json", metadata)
     (draft / "README.md").write_text(_card(run, metadata))

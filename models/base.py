@@ -27,6 +27,8 @@ from datasets.base import Division, Splits, Table, split_table
 from datasets.errors import InputError
 from datasets.folds import grouped
 from models import artefact
+from models.explanation.anatomy import Anatomy
+from models.explanation.means import training_means
 from models.options import Options
 from models.refit import NOTE as REFIT_NOTE
 from models.refit import check_refit, untrained_twin
@@ -81,6 +83,7 @@ class NNModel(abc.ABC):
     divide: ClassVar[Callable[[Table, Options], Division]] = staticmethod(split_as_told)
     backbone = None  # models.backbones.Backbone, where the network begins with one
     taxonomy = None  # datasets.taxonomy.Taxonomy, where the classes are the leaves of one
+    anatomy: Anatomy = Anatomy()  # where an explanation looks, as far as it cannot be inferred
     groups: Mapping = MappingProxyType({})  # task -> datasets.artist_groups.ArtistGroups
 
     table: Table = SetBy("loadData()")
@@ -260,6 +263,7 @@ class NNModel(abc.ABC):
             taxonomy=self.taxonomy,
             trained_on=self.learnt_parts(),
             groups=dict(self.groups),
+            means=training_means(self, outputs["train"]),
             started=self._started,
         )
         self.folder = artefact.write_run(draft, run)
@@ -310,11 +314,11 @@ class NNModel(abc.ABC):
 
     @final
     def outputs(self, table: Table) -> dict[str, np.ndarray]:
-        """`probabilities` (samples, classes) and `embedding` (samples, width) of a table."""
+        """`probabilities`, `embedding` and of fused networks `features` of a table, row by row."""
+        names = ("probabilities", "embedding") + ("features",) * bool(self.anatomy.parts)
         return compute_in_pieces(
-            self.model, self._stored(table), self._fit, PIPELINES,
-            ("probabilities", "embedding"), self._how_to_compute(),
-        )  # fmt: skip
+            self.model, self._stored(table), self._fit, PIPELINES, names, self._how_to_compute()
+        )
 
     @final
     def fitted(self, table: Table) -> dict[str, np.ndarray]:

@@ -138,6 +138,11 @@ class EncodeMeasurements(keras.layers.Layer):
                 parts.append(ops.one_hot(ops.cast(index, "int32"), size, dtype=values.dtype))
         return ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
 
+    def sources(self) -> list[int]:
+        """(width,) the column that each encoded value comes from."""
+        coded = [column for column, size in enumerate(self.sizes) for _ in range(size)]
+        return [*self._numeric(), *self.flagged, *coded]
+
     def _numeric(self) -> list[int]:
         return [column for column, size in enumerate(self.sizes) if not size]
 

@@ -76,7 +76,7 @@ class Reference:
             {
                 "key": str(self.keys[row]),
                 "label": str(self.labels[row]),
-                "distance": float(distances[row]),
+                "distance": max(0.0, float(distances[row])),  # rounding can make it less
             }
             for row in order
         ]

@@ -23,6 +23,8 @@ from models.artefact import read_history, verify_run
 from models.backbones import build_backbone
 from models.base import PIPELINES, NNModel
 from models.commands.parser import Parser
+from models.explanation.explain import explain
+from models.explanation.means import means_of
 from models.music import mel_network
 from models.runs import read_json
 from models.steps import StepOrderError
@@ -203,7 +205,8 @@ def test_the_raw_examples_of_a_run_give_the_answers_of_the_fitted_test_samples(t
 def test_the_run_is_whole(trained):
     names = {path.name for path in trained.folder.iterdir()}
     tree = {"taxonomy.json", "specificity.npz"} if trained.taxonomy else set()
-    assert names == tree | {
+    explained = {"landmarks", "measurements"} & {record.name for record in trained.inputs}
+    assert names == tree | ({"means.npz"} if explained else set()) | {
         "model.keras", "savedmodel", "config.json", "labels.json", "split.json", "metrics.json",
         "history.csv", "metadata.json", "README.md", "reports", "examples.npz", "calibration.json",
         "predictions.csv", "inputs.json", "reference.npz",
@@ -226,6 +229,40 @@ def test_the_run_is_whole(trained):
     assert metadata["synthetic"] is True
     assert metadata["provenance"] in (trained.folder / "reports" / "report.html").read_text()
     assert "Demonstration data" in (trained.folder / "README.md").read_text()
+
+
+def test_every_answer_can_be_explained(trained):
+    loaded = type(trained).loadModel(trained.folder)
+    means = means_of(loaded, loaded.folder)
+    sample = loaded.fitted(trained.table.take(trained.splits.test[:1]))
+    arrays = {
+        name: values.padded() if name == "waveform" else np.asarray(values, np.float32)
+        for name, values in sample.items()
+    }
+    target = int(loaded.probabilities(sample)[0].argmax())
+    found = explain(loaded, arrays, target, means)
+    records = {record.name: record for record in trained.inputs}
+    assert found.label == trained.table.labels[target]
+    pictures = {name for name in records if name.startswith("image")}
+    assert {one.view.picture for one in found.pictures} == pictures
+    for one in found.pictures:
+        assert min(one.heat.shape) > 1 and one.heat.min() >= 0 and np.isfinite(one.heat).all()
+    assert (found.points is not None) == ("landmarks" in records)
+    assert (found.sound is not None) == ("waveform" in records)
+    if "measurements" in records:
+        assert {one.column for one in found.columns} == set(records["measurements"].columns)
+        told = sum(one.contribution for one in found.columns)
+        assert told == pytest.approx(found.weights["measurements"], abs=1e-4)
+    kinds = records.keys() - pictures | ({"image"} if pictures else set())
+    if len(kinds) > 1:
+        assert found.weights.keys() == kinds
+        assert sum(found.shares.values()) == pytest.approx(1)
+    if found.sound is not None:
+        assert found.sound.heat.shape == arrays["waveform"].shape[1:]
+        assert found.sound.heat.any() and np.isfinite(found.sound.heat).all()
+    if found.points is not None:
+        change = found.points.score - found.points.baseline
+        assert found.points.values.sum() == pytest.approx(change, abs=0.05 * max(1, abs(change)))
 
 
 def test_a_loaded_run_judges_as_before(trained):

@@ -387,6 +387,22 @@ def test_a_training_track_is_most_like_itself(trained, files, table, capsys):
     assert one["nearest"][0]["distance"] < 1e-2
 
 
+def test_an_explained_recording_names_patches_and_segments(trained, files, tmp_path, capsys):
+    words = ["predict", trained.folder, files / "a.wav", "--explain", "--to", tmp_path, "--json"]
+    found, _ = answers(capsys, 0, *words)
+    (answer,) = found["predictions"]
+    told = answer["explanation"]
+    assert told["file"] == str(tmp_path / "a.explained.png")
+    assert (tmp_path / "a.explained.png").read_bytes().startswith(b"\x89PNG")
+    assert told["class"] == answer["label"]
+    assert told["patches"]
+    for patch in told["patches"]:
+        assert 0 <= patch["seconds"][0] < patch["seconds"][1]
+        assert 0 < patch["hertz"][0] < patch["hertz"][1] < RATE / 2
+        assert patch["contribution"] > 0
+    assert np.mean(told["segments"]) == pytest.approx(answer["probability"], abs=1e-3)
+
+
 def test_the_savedmodel_hears_whole_tracks_as_the_training_did(trained, table):
     rows = np.array([0, 1, 2, 7])
     expected = trained.outputs(table.take(rows))

@@ -1,6 +1,8 @@
 """What a run of TripletClassifier answers: tables, nearest specimens, embeddings, added classes."""
 
 import json
+import re
+import shutil
 from dataclasses import replace
 
 import keras
@@ -73,6 +75,63 @@ def test_a_training_specimen_is_most_like_itself(trained, specimens, capsys):
     for one in found["predictions"]:
         distances = [near["distance"] for near in one["nearest"]]
         assert distances == sorted(distances) and distances[0] < 1e-4
+
+
+def test_answers_are_explained_on_a_sheet_and_in_numbers(trained, specimens, tmp_path, capsys):
+    words = ["predict", trained.folder, specimens, "--explain", "--to", tmp_path / "why", "--json"]
+    found = answers(capsys, *words)
+    plain = answers(capsys, *words[:3], "--json")
+    columns = {column.name for column in trained.table.columns}
+    for one, before in zip(found["predictions"], plain["predictions"], strict=True):
+        told = one.pop("explanation")
+        assert one == before
+        with Image.open(told["file"]) as sheet:
+            assert 600 < sheet.width < 1000 < sheet.height
+        assert told["class"] == one["label"]
+        contributions = {each["column"]: each for each in told["contributions"]}
+        assert set(contributions) == columns
+        total = sum(each["contribution"] for each in contributions.values())
+        assert total == pytest.approx(told["weights"]["measurements"], abs=1e-4)
+        assert all(each["against_class_mean"] is not None for each in contributions.values())
+        assert sum(told["shares"].values()) == pytest.approx(1, abs=1e-4)
+        (picture,) = told["pictures"]
+        assert 0 < picture["half_of_it_on"] < 1
+        assert told["against_the_mean_of"] == "the training specimens"
+    assert len(list((tmp_path / "why").iterdir())) == ASKED
+
+
+def test_a_run_without_means_is_explained_by_its_examples_and_that_is_said(
+    trained, specimens, tmp_path, capsys
+):
+    old = tmp_path / "TripletClassifier" / "old"
+    shutil.copytree(trained.folder, old)
+    (old / "means.npz").unlink()
+    metadata = json.loads((old / "metadata.json").read_text())
+    del metadata["files"]["means.npz"]
+    (old / "metadata.json").write_text(json.dumps(metadata))
+    picture = next(specimens.glob("*.png"))
+    found = answers(capsys, "predict", old, picture, "--explain", "--to", tmp_path, "--json")
+    told = found["predictions"][0]["explanation"]
+    assert re.match(r"the \d+ examples in the run", told["against_the_mean_of"])
+    assert {each["value"] for each in told["contributions"]} == {None}
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--to", "why"], "--to names the folder for the sheets of --explain"),
+        (["--explain", "--add", "new=DIR"], "--add answers by the nearest centroid"),
+        (["--explain", "--to", "specimens.csv"], "is a file: name a folder"),
+    ],
+)
+def test_what_cannot_be_explained_is_refused(trained, specimens, monkeypatch, capsys, words, line):
+    monkeypatch.chdir(specimens)
+    before = set(specimens.iterdir())
+    assert run.main(["predict", str(trained.folder), str(specimens), *words]) == 2
+    captured = capsys.readouterr()
+    assert line in captured.err
+    assert captured.out == ""
+    assert set(specimens.iterdir()) == before
 
 
 def test_pictures_alone_are_answered_by_the_means_and_that_is_said(trained, specimens, capsys):

@@ -32,6 +32,7 @@ class Asked:
         labels: class of each sample as a table says it, '' where it does not.
         broken: one line for each that could not be read.
         waveforms: of runs that hear, (samples,) float32 of each recording at the run's rate.
+        boxes: of runs that look at a box, (4,) x_min to y_max in pixels of the file, or None.
         views: of runs that see further pictures of a sample, input name -> one for each sample.
     """
 
@@ -41,6 +42,7 @@ class Asked:
     labels: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     waveforms: list[np.ndarray] = field(default_factory=list)
+    boxes: list[np.ndarray | tuple | None] = field(default_factory=list)
     views: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
     def unmeasured(self) -> int:
@@ -84,7 +86,7 @@ def read_asked(inputs: list[str], records: tuple, box: tuple | None = None) -> A
 
 def outputs_for(network, records: tuple, asked: Asked) -> list[dict]:
     """Outputs of a SavedModel for each sample; pictures of one size share batches."""
-    raw = _raw_inputs(records, asked)
+    raw = raw_inputs(records, asked)
     answers = [None] * len(asked.names)
     for rows in _batches(asked):
         batch = {name: np.stack([values[row] for row in rows]) for name, values in raw.items()}
@@ -124,6 +126,7 @@ def _read_views(asked: Asked, path: Path, box: tuple | None) -> None:
             continue
         asked.names.append(name)
         asked.images.append(found.pop("image"))
+        asked.boxes.append(views.get(BOX_VIEW, (None, None))[1])
         asked.measurements.append(np.zeros(0, np.float32))
         asked.labels.append("")
         for view, image in found.items():
@@ -206,7 +209,7 @@ def _files(path: Path, suffixes: tuple[str, ...], kind: str) -> list[Path]:
     return found
 
 
-def _raw_inputs(records: tuple, asked: Asked) -> dict[str, list[np.ndarray]]:
+def raw_inputs(records: tuple, asked: Asked) -> dict[str, list[np.ndarray]]:
     """What a run takes: input name -> one array per sample."""
     names = {record.name: record for record in records}
     raw = {"image": asked.images} if "image" in names else {}

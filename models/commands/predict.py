@@ -13,12 +13,14 @@ from datasets.errors import InputError
 from models.artefact import load_savedmodel, verify_run
 from models.commands.asking import outputs_for, read_asked
 from models.commands.depth import Depth, add_depth_flags, depth_asked
-from models.commands.parser import Parser, percent, print_json
+from models.commands.parser import Parser, percent, print_json, user_path
 from models.inputs import read_inputs
 from models.nearest import Reference
 from models.runs import find_run, read_json
 from models.species.specificity import answers
 from training.calibration import OTHER, Calibration
+
+SHEETS = Path("explanations")
 
 
 def run(words: list[str]) -> int:
@@ -54,6 +56,18 @@ def run(words: list[str]) -> int:
         metavar="X_MIN,Y_MIN,X_MAX,Y_MAX",
         help="where the organism is in the one picture, in pixels, for runs that look at a box",
     )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="say why: a sheet for each input with a map of what counts, contributions and the "
+        "nearest training specimens",
+    )
+    parser.add_argument(
+        "--to",
+        type=user_path,
+        metavar="DIR",
+        help=f"folder for the sheets of --explain, NAME.explained.png (default {SHEETS})",
+    )
     parser.add_reject_at()
     add_depth_flags(parser)
     parser.add_out()
@@ -62,6 +76,7 @@ def run(words: list[str]) -> int:
     for name, least in (("top", 1), ("nearest", 0)):
         if getattr(arguments, name) < least:
             raise InputError(f"--{name} {getattr(arguments, name)}: at least {least} is needed")
+    _check_explain(arguments)
     folder = find_run(arguments.run, arguments.out)
     verify_run(folder)
     depth = depth_asked(folder, arguments)
@@ -85,6 +100,8 @@ def run(words: list[str]) -> int:
         | {"nearest": reference.nearest(output["embedding"], arguments.nearest)}
         for name, output, taxon in zip(asked.names, outputs, taxa, strict=True)
     ]
+    if arguments.explain:
+        _explain(folder, arguments.to or SHEETS, asked, predictions)
     if arguments.json:
         print_json(
             {
@@ -108,6 +125,23 @@ def run(words: list[str]) -> int:
     for line in asked.broken:
         print(f"error: {line}", file=sys.stderr)
     return 2 if asked.broken else 0
+
+
+def _check_explain(arguments) -> None:
+    if arguments.to and not arguments.explain:
+        raise InputError("--to names the folder for the sheets of --explain: add that too")
+    if arguments.explain and arguments.add:
+        raise InputError(
+            "--explain says why the network gives a class, and --add answers by the nearest "
+            "centroid: leave one of them out"
+        )
+
+
+def _explain(folder: Path, to: Path, asked, predictions: list[dict]) -> None:
+    """Add an explanation to each prediction."""
+    from models.commands.explaining import Explainer  # draws, which takes a second to import
+
+    Explainer(folder, to).explain_all(asked, predictions)
 
 
 def _box(text: str) -> tuple[float, ...]:
@@ -241,6 +275,15 @@ def _print(found: list[dict]) -> None:
                 f"{one['key']} ({one['label']}, {one['distance']:.3f})" for one in answer["nearest"]
             )
             print(f"  most like {near}")
+        if "explanation" in answer:
+            print(explained(answer["explanation"]))
+
+
+def explained(explanation: dict) -> str:
+    """Where an explanation lies, and how much each part of the input weighed."""
+    shares = explanation.get("shares", {})
+    weighed = ", ".join(f"{name} {percent(share)}" for name, share in shares.items())
+    return f"  explained in {explanation['file']}" + (f" ({weighed})" if len(shares) > 1 else "")
 
 
 def _answered(answer: dict) -> str:

@@ -13,6 +13,7 @@ from models.branches import frozen_part, trained_branch
 from models.emotion.faces import FACE, FaceOptions, load_faces, sample_weights
 from models.emotion.nn1 import NN1
 from models.emotion.nn2 import NN2
+from models.explanation.anatomy import JOINED, Anatomy
 from models.inputs import ImageInput, LandmarkInput
 from models.options import option
 from training.phases import Phase
@@ -63,6 +64,7 @@ class FinalNN(NNModel):
 
     Options = FinalNNOptions
     inputs = (ImageInput(FACE, FACE), LandmarkInput(POINTS, FACE))
+    anatomy = Anatomy(parts=("image", "landmarks"))
 
     def loadData(self):
         self.split_table(load_faces(self.options, ("image", "landmarks")))
@@ -84,7 +86,7 @@ class FinalNN(NNModel):
         read = landmark_branch({"landmarks": landmarks}, training=None if noisy else False)
         if noisy and self.options.combine == "features":
             read = layers.Dropout(0.2, name="dropout")(read)
-        joined = layers.Concatenate(name="joined")([seen, read])
+        joined = layers.Concatenate(name=JOINED)([seen, read])
         fused = joined
         if self.options.combine == "features":
             fused = layers.Dense(64, name="fusion")(fused)

@@ -13,6 +13,7 @@ from datasets.spectrogram_excerpts import RandomExcerpt, middles
 from datasets.spectrograms import BANDS, SECOND
 from models.base import NNModel
 from models.branches import frozen_part, trained_branch
+from models.explanation.anatomy import JOINED, Anatomy
 from models.music.mel_dcnn import MelDCNN
 from models.music.segments import BySegment, MeanOfSegments, Segments
 from models.music.tracks import (
@@ -97,6 +98,11 @@ class TransferMLP(NNModel):
     def inputs(self):
         return music_inputs(self)
 
+    @property
+    def anatomy(self) -> Anatomy:
+        names = [layer.name for layer in self.model.layers if isinstance(layer, keras.Model)]
+        return Anatomy(parts=tuple(names) if len(names) > 1 else ())
+
     def read_table(self, name: str, data_dir, strict: bool = True) -> Table:
         return read_tracks(self, name, data_dir, strict)
 
@@ -111,7 +117,7 @@ class TransferMLP(NNModel):
         waveform = keras.Input((None, BANDS), name="waveform")
         segments, inside = Segments(options.frames, dtype="float32", name="segments")(waveform)
         seen = [branch({"waveform": segments}, training=False) for branch in branches]
-        joined = layers.Concatenate(name="joined")(seen) if len(seen) > 1 else seen[0]
+        joined = layers.Concatenate(name=JOINED)(seen) if len(seen) > 1 else seen[0]
         features = BySegment(name="segment_features")([joined, inside])
 
         kept = layers.Dropout(0.5, name="features_dropout")(features)

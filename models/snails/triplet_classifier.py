@@ -13,6 +13,7 @@ from datasets.base import Table
 from datasets.errors import InputError
 from models.backbones import Backbone
 from models.base import NNModel
+from models.explanation.anatomy import JOINED, Anatomy
 from models.fixed_views import ByPicture, FixedViews, OneOfViews
 from models.inputs import ImageInput, MeasurementInput, read_inputs
 from models.layers import EncodeMeasurements
@@ -231,6 +232,10 @@ class TripletClassifier(NNModel):
         return (picture, MeasurementInput(self.table.columns)) if self._measured else (picture,)
 
     @property
+    def anatomy(self) -> Anatomy:
+        return Anatomy(parts=("image", "measurements") if self._measured else ())
+
+    @property
     def _measured(self) -> bool:
         return self.options.measurements != "none"
 
@@ -278,7 +283,7 @@ class TripletClassifier(NNModel):
             encoded = self._encode(inputs["measurements"])
             if options.measurement_dropout:
                 encoded = layers.Dropout(options.measurement_dropout, name="kept")(encoded)
-            joined = layers.Concatenate(name="joined")([joined, encoded])
+            joined = layers.Concatenate(name=JOINED)([joined, encoded])
         embedded = embedding(joined)
 
         outputs = {

@@ -95,6 +95,11 @@ def _bottlenecks(network: keras.Model) -> list[int]:
     return found
 
 
+def branch_names(views: int) -> list[str]:
+    """Names of the branches, each a layer of the network that `multi_view` makes."""
+    return ["whole", *(f"view_{view}" for view in range(2, views + 1))]
+
+
 def multi_view(
     network: keras.Model,
     views: int,
@@ -124,7 +129,7 @@ def multi_view(
         InputError: the network cannot be cut there.
     """
     stem, whole, trunk = cut(network, branch_from, merge_at)
-    branches = [whole, *(_copy(whole, f"view_{view}", copies) for view in range(2, views + 1))]
+    branches = [whole, *(_copy(whole, name, copies) for name in branch_names(views)[1:])]
     pictures = [
         keras.Input(network.input.shape[1:], name=f"picture_{view}") for view in range(1, views + 1)
     ]

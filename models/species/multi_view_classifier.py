@@ -16,10 +16,17 @@ from datasets.taxonomy import Taxonomy
 from datasets.taxonomy_table import from_frame
 from models.backbones import Backbone, build_backbone
 from models.base import NNModel
+from models.explanation.anatomy import Anatomy, View
 from models.inputs import ImageInput, read_inputs
 from models.options import option
 from models.pretrained import BackboneOptions, pool
-from models.species.multi_view import WholeAndCentre, known_cuts, multi_view, with_width
+from models.species.multi_view import (
+    WholeAndCentre,
+    branch_names,
+    known_cuts,
+    multi_view,
+    with_width,
+)
 from models.species.observations import augmentation, divide
 from models.species.rank_phases import (
     EXPERIMENTS,
@@ -229,6 +236,16 @@ class MultiViewClassifier(NNModel):
         """The pictures of a sample, each view of them `side` pixels wide."""
         large = 2 * side if self.options.views == "centre" else side
         return tuple(ImageInput(large, large, 3, name=name) for name in self._pictures())
+
+    @property
+    def anatomy(self) -> Anatomy:
+        centre = self.options.views == "centre"
+        names = ["image", "image"] if centre else [record.name for record in self.inputs]
+        shares = [1.0, 0.5] if centre else [1.0] * len(names)
+        if len(names) == 1:
+            return Anatomy()
+        branches = branch_names(len(names))
+        return Anatomy(views=tuple(map(View, branches, names, shares)))
 
     def _pictures(self) -> tuple[str, ...]:
         """Names of the pictures of a sample, each an input."""

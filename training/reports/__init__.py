@@ -22,6 +22,15 @@ from training.reports.confusion import (
 from training.reports.counts import plot_class_counts
 from training.reports.curves import CURVES, plot_comparison, plot_history
 from training.reports.drawing import MAX_SIDE, PALETTE, contrast, text_colour
+from training.reports.explanations import (
+    Bars,
+    HeardSound,
+    Near,
+    SeenFace,
+    SeenPicture,
+    Sheet,
+    plot_explanation,
+)
 from training.reports.folds import plot_fold_accuracies
 from training.reports.importances import plot_importances
 from training.reports.pictures import plot_mistakes, plot_pairs, plot_samples
@@ -34,6 +43,12 @@ __all__ = [
     "KINDS",
     "MAX_SIDE",
     "PALETTE",
+    "Bars",
+    "HeardSound",
+    "Near",
+    "SeenFace",
+    "SeenPicture",
+    "Sheet",
     "confusion_figure",
     "confusion_texts",
     "confusion_values",
@@ -43,6 +58,7 @@ __all__ = [
     "plot_comparison",
     "plot_confusion",
     "plot_depth_by_target",
+    "plot_explanation",
     "plot_fold_accuracies",
     "plot_group_members",
     "plot_hierarchical_coverage",

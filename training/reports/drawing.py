@@ -19,8 +19,8 @@ NAME_LENGTH = 30
 NAMED_CLASSES = 50
 
 
-def figure(width: float, height: float) -> Figure:
-    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+def figure(width: float, height: float, dpi: int = DPI) -> Figure:
+    return Figure(figsize=(width, height), dpi=dpi, layout="constrained")
 
 
 def save(figure: Figure, path: Path) -> Path:
