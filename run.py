@@ -14,7 +14,7 @@ from importlib import import_module
 from datasets.errors import InputError
 from models.commands import VERBS
 
-NEED_NETWORKS = ("train", "evaluate", "predict", "embed", "recipe")
+NEED_NETWORKS = ("train", "evaluate", "predict", "embed", "export", "recipe")
 
 
 def main(words: list[str] | None = None) -> int:
