@@ -156,9 +156,9 @@ def _nan_last(value: float) -> float:
 
 
 def _latencies(run: Path, reference, answer: Answer, samples: Samples) -> tuple[Latency, ...]:
-    serve = load_savedmodel(run).serve
+    saved = load_savedmodel(run)
     predict = partial(reference.predict, verbose=0)
-    ways = {"export": answer, "savedmodel": serve, "keras": predict}
+    ways = {"export": answer, "savedmodel": saved.serve, "keras": predict}
     return tuple(
         Latency(about, **_timed({way: partial(ask, raw) for way, ask in ways.items()}))
         for about, raw in samples.timed.items()

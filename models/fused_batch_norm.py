@@ -25,15 +25,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
     width, channels), normalised over the channels, on the TensorFlow backend; for any other input,
     with a mask, with `renorm` or with `synchronized` the stock layer computes, and so it does where
     a frozen layer lies in a network that trains: its own gradient is then the cheaper one, as the
-    kernel's always holds those of scale and shift too.
+    kernel's always holds those of scale and shift too. It also computes answers: TensorFlow would
+    join the kernel to the convolution before it, and without AVX-512 oneDNN then takes thirty times
+    as long (MobileNetV2-0.35 at 320 px, one picture: 1.9 s in place of 0.06).
     """
 
     def call(self, inputs, training=None, mask=None):
-        if mask is not None or not self._fits_kernel(inputs) or (training and not self.trainable):
-            return super().call(inputs, training=training, mask=mask)
-        if training:
+        if training and self.trainable and mask is None and self._fits_kernel(inputs):
             return self._by_batch(inputs)
-        return self._fused(inputs, self.moving_mean, self.moving_variance, training=False)[0]
+        return super().call(inputs, training=training, mask=mask)
 
     def _fits_kernel(self, inputs) -> bool:
         return (
@@ -46,7 +46,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         )
 
     def _by_batch(self, inputs):
-        outputs, mean, variance = self._fused(inputs, [], [], training=True)
+        outputs, mean, variance = self._fused(inputs)
         # The kernel divides the sum of squares by one less than the number of values, Keras by it.
         values = ops.cast(ops.prod(ops.shape(inputs)[:-1]), "float32")
         variance *= ops.maximum(values - 1, 1) / values
@@ -54,8 +54,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             average.assign(average * self.momentum + value * (1 - self.momentum))
         return outputs
 
-    def _fused(self, inputs, mean, variance, training: bool):
-        """Outputs, and with `training` mean and unbiased variance of the batch."""
+    def _fused(self, inputs):
+        """Outputs, mean and unbiased variance of the batch."""
         import tensorflow as tf
 
         channels = inputs.shape[-1:]
@@ -64,10 +64,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
             x=inputs,
             scale=self.gamma if self.scale else tf.ones(channels),
             offset=self.beta if self.center else tf.zeros(channels),
-            mean=mean,
-            variance=variance,
+            mean=[],
+            variance=[],
             epsilon=self.epsilon,
-            is_training=training,
+            is_training=True,
         )[:3]
 
 

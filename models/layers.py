@@ -32,7 +32,10 @@ class FitImage(keras.layers.Layer):
         self.how = Fit(height, width, channels, crop, pad)
 
     def call(self, images):
-        return self.how(ops.cast(images, self.compute_dtype), self.resize)
+        fitted = self.how(ops.cast(images, self.compute_dtype), self.resize)
+        # Where nobody knew how many channels came, nobody knows how many there are, and to a
+        # convolution that does not know it, Keras gives a kernel that is compiled for every call.
+        return ops.reshape(fitted, (-1, *self.how.shape))
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], *self.how.shape)

@@ -67,10 +67,6 @@ class PortableFit(FitImage):
 
     resize = staticmethod(resize_by_products)
 
-    def call(self, images):
-        # Of a picture that is grey or coloured, nobody would know how many channels it now has.
-        return ops.reshape(super().call(images), (-1, *self.how.shape))
-
 
 class PortableViews(WholeAndCentre):
     """`WholeAndCentre` with `resize_by_products`."""

@@ -117,14 +117,14 @@ def test_inference_and_frozen_layers_use_the_averages(how):
     stock, fused = pair(inputs.shape)
     before = fused.get_weights()
     exact = (inputs - before[2].astype(np.float64)) / np.sqrt(before[3] + 1e-3)
-    for trainable, call, count in (
-        (True, {"training": False}, 1),
-        (True, {}, 1),
-        (False, {"training": False}, 1),
-        (False, {"training": True}, 0),
+    for trainable, call in (
+        (True, {"training": False}),
+        (True, {}),
+        (False, {"training": False}),
+        (False, {"training": True}),
     ):
         stock.trainable = fused.trainable = trainable
-        assert kernels(fused, inputs, **call) == count
+        assert kernels(fused, inputs, **call) == 0
         ours = stepped(fused, inputs, slope, how, **call)
         np.testing.assert_allclose(ours[0], exact * before[0] + before[1], rtol=1e-5, atol=1e-5)
         assert_same(ours, stepped(stock, inputs, slope, **call))
