@@ -13,6 +13,7 @@ from importlib import import_module
 
 from datasets.errors import InputError
 from models.commands import VERBS
+from models.quiet import standard_error_closed
 
 NEED_NETWORKS = ("train", "evaluate", "predict", "embed", "export", "recipe")
 
@@ -48,15 +49,8 @@ def _help() -> str:
 
 def _import_tensorflow() -> None:
     """Import it with standard error closed: its start-up lines ignore every setting."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
+    with standard_error_closed():
         import_module("tensorflow").config.list_physical_devices()
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _quieten() -> None:

@@ -15,6 +15,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -31,6 +32,7 @@ from models.export_formats import OUTPUTS, Answer, Format
 from models.export_samples import Samples, samples_of
 from models.inputs import read_inputs
 from models.portable import load_portable
+from models.quiet import standard_error_closed
 from models.runs import read_json
 
 # What rounding may do: to a probability, and to an embedding in units of its largest value.
@@ -122,20 +124,28 @@ def _converted(run: Path, form: Format, draft: Path, samples: Samples) -> Answer
     network = load_portable(run / "model.keras")
     network = keras.Model(network.input, {name: network.output[name] for name in OUTPUTS})
     network(samples.first)  # Keras exports nothing that was never called
-    try:
+    with _refusal(f"{run} does not convert to {form.title}"), standard_error_closed():
         form.write(network, draft / form.file)
         return form.open(draft / form.file)
-    # Converters and runtimes raise whatever they come across.
+
+
+@contextmanager
+def _refusal(what: str):
+    """One line for whatever a converter or a runtime comes across."""
+    try:
+        yield
     except Exception as error:
         reason = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
-        raise InputError(f"{run} does not convert to {form.title}: {reason}") from error
+        raise InputError(f"{what} ({reason}): nothing was written; use the SavedModel") from error
 
 
 def _agreement(reference, answer: Answer, samples: Samples, form: Format) -> Agreement:
     differences = {name: 0.0 for name in OUTPUTS}
     count = 0
     for raw in samples.trials:
-        expected, found = reference.predict(raw, verbose=0), answer(raw)
+        expected = reference.predict(raw, verbose=0)
+        with _refusal(f"{form.runtime} cannot run what it was converted to"):
+            found = answer(raw)
         count += len(expected["probabilities"])
         for name in OUTPUTS:
             scale = 1.0 if name == "probabilities" else np.abs(expected[name]).max()

@@ -27,9 +27,15 @@ def load_portable(path: Path) -> keras.Model:
     theirs = {name: registered[name] for name in layers}
     registered.update(layers)
     try:
-        return keras.models.load_model(path, compile=False)
+        network = keras.models.load_model(path, compile=False)
     finally:
         registered.update(theirs)
+    for layer in network._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            # Tensors that are no variables would become inputs of an ONNX graph.
+            layer.mean = ops.convert_to_numpy(layer.mean)
+            layer.variance = ops.convert_to_numpy(layer.variance)
+    return network
 
 
 def resize_by_products(image, height, width):
@@ -106,7 +112,7 @@ class PortableSpectrogram(MelSpectrogram):
 
     def spectra(self, sound):
         waves, hop = _waves(self.settings.taper()), self.settings.hop
-        found = ops.conv(sound[..., None], waves, hop, "valid", "channels_last")
+        found = ops.conv(ops.expand_dims(sound, -1), waves, hop, "valid", "channels_last")
         return ops.split(found, 2, axis=-1)
 
 

@@ -38,7 +38,7 @@ class MelSpectrogram(keras.layers.Layer):
         decibel = 10 / np.log(10) * ops.log(ops.maximum(power, AMIN))
         samples = ops.sum(ops.cast(~missing, "int32"), axis=1)
         past = ops.arange(ops.shape(decibel)[1])[None] > samples[:, None] // settings.hop
-        return ops.where(past[..., None], float("nan"), decibel)
+        return ops.where(ops.expand_dims(past, -1), float("nan"), decibel)
 
     def spectra(self, sound):
         """(batch, samples) -> real and imaginary parts of its frames, (batch, frames, bins)."""
