@@ -39,7 +39,7 @@ from models.runs import read_json
 TOLERANCE = 1e-4
 TURNS = 7
 CALLS = 5  # in each turn
-SECONDS = 20.0  # after which no further turn begins
+SECONDS = 10.0  # after which no further turn begins
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,8 @@ def _agreement(reference, answer: Answer, samples: Samples, form: Format) -> Agr
     differences = {name: 0.0 for name in OUTPUTS}
     count = 0
     for raw in samples.trials:
-        expected = reference.predict(raw, verbose=0)
+        # Not by `predict`, which would be traced anew for every size.
+        expected = {name: np.asarray(value) for name, value in reference(raw).items()}
         with _refusal(f"{form.runtime} cannot run what it was converted to"):
             found = answer(raw)
         count += len(expected["probabilities"])

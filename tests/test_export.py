@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
 import run
 from datasets.columns import Column
@@ -20,7 +21,14 @@ from models.artefact import verify_run
 from models.export import TOLERANCE
 from models.export_formats import FORMATS
 from models.export_samples import samples_of
+from models.fixed_views import ByPicture, FixedViews, OneOfViews
 from models.inputs import ImageInput, LandmarkInput, MeasurementInput, WaveformInput, read_inputs
+from models.layers import BatchNormalization, EncodeMeasurements, GlobalDeviationPooling
+from models.music.front_end import RelativeLevel
+from models.music.segments import BySegment, MeanOfSegments, Segments
+from models.portable import load_portable
+from models.species.multi_view import WholeAndCentre
+from models.whitening import Whiten
 from tests.tiny_model import write_pictures
 
 SMALL = {"dark": 12, "light": 12, "striped": 12}
@@ -32,6 +40,7 @@ def tiny_zoo():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(MODELS, "Tiny", "tests.tiny_model:Tiny")
         patch.setattr("models.artefact.write_report", lambda *_: None)
+        patch.setattr("models.export.TURNS", 1)
         yield
 
 
@@ -216,3 +225,54 @@ def test_what_else_may_be_fed_is_tried_too(records, tmp_path):
         lengths = [(~np.isnan(raw["waveform"])).sum(axis=1) for raw in trials]
         assert len(set(lengths[2])) == 16 and lengths[2].min() == 1
         assert len({raw["waveform"].shape[1] for raw in trials}) > 1
+
+
+def everything_seen():
+    """Pictures, landmarks and measurements, and every layer of the zoo that they pass through."""
+    columns = Column("mm"), Column("kind", ("a", "b"))
+    records = ImageInput(32, 32, 3, 0.8, True), LandmarkInput(4, 32), MeasurementInput(columns)
+    raw = {record.name: record.raw_tensor() for record in records}
+    fitted = {record.name: record.fit(raw) for record in records}
+    encoder = EncodeMeasurements.learnt_from(np.float32([[1, 0], [3, 1], [np.nan, 1]]), (0, 2))
+    views = WholeAndCentre()(FixedViews()(fitted["image"]))
+    maps = [BatchNormalization()(layers.Conv2D(4, 3)(view)) for view in views]
+    seen = OneOfViews()(
+        ByPicture()(layers.Concatenate()(list(map(GlobalDeviationPooling(), maps))))
+    )
+    points = layers.Flatten()(layers.Rescaling(1 / 32)(fitted["landmarks"]))
+    joined = layers.Concatenate()([seen, points, encoder(fitted["measurements"])])
+    whiten = Whiten(8)
+    embedding = layers.UnitNormalization()(whiten(joined))
+    answer = layers.Dense(3, activation="softmax")(embedding)
+    whiten.matrix.assign(np.random.default_rng(0).normal(size=whiten.matrix.shape))
+    return records, keras.Model(raw, {"probabilities": answer, "embedding": embedding})
+
+
+def everything_heard():
+    """Recordings, and every layer of the zoo that they pass through."""
+    records = (WaveformInput(8_000),)
+    raw = {"waveform": records[0].raw_tensor()}
+    segments, inside = Segments(16)(records[0].fit(raw))
+    level = RelativeLevel()(segments)
+    level = layers.Normalization(mean=[-40.0] * 128, variance=[100.0] * 128)(level)
+    pooled = layers.GlobalAveragePooling1D()(layers.Conv1D(6, 3, activation="elu")(level))
+    embedding = MeanOfSegments()([BySegment()([pooled, inside]), inside])
+    answer = layers.Dense(3, activation="softmax")(embedding)
+    return records, keras.Model(raw, {"probabilities": answer, "embedding": embedding})
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("network", [everything_seen, everything_heard])
+def test_every_layer_of_the_zoo_converts(name, network, tmp_path):
+    records, network = network()
+    network.save(tmp_path / "model.keras")
+    portable = load_portable(tmp_path / "model.keras")
+    samples = samples_of(tmp_path, records)
+    portable(samples.first)
+    form = FORMATS[name]
+    form.write(portable, tmp_path / form.file)
+    answer = form.open(tmp_path / form.file)
+    for raw in samples.trials:
+        expected, found = network(raw), answer(raw)
+        for output in expected:
+            np.testing.assert_allclose(found[output], expected[output], rtol=0, atol=1e-4)
