@@ -97,15 +97,13 @@ def export_run(run: Path, name: str, form: Format, folder: Path) -> Export:
         folder: where to; it must not exist.
 
     Raises:
-        InputError: the network does not convert, or the export answers differently.
+        InputError: the network does not convert, the export answers differently, or nothing can be
+            written there.
     """
     records = read_inputs(run)
     reference = keras.models.load_model(run / "model.keras", compile=False)
     samples = samples_of(run, records)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
+    draft = _draft(folder)
     try:
         answer = _converted(run, form, draft, samples)
         agreement = _agreement(reference, answer, samples, form)
@@ -114,10 +112,25 @@ def export_run(run: Path, name: str, form: Format, folder: Path) -> Export:
         np.savez_compressed(draft / "example.npz", **samples.first)
         card = _card(run, name, form, records, agreement, latencies)
         (draft / "README.md").write_text(card, encoding="utf-8")
+        folder.parent.mkdir(parents=True, exist_ok=True)
         os.rename(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return Export(folder, agreement, latencies)
+
+
+def _draft(folder: Path) -> Path:
+    """A hidden folder near the one wanted, to be renamed when it is whole."""
+    there = next(path for path in folder.parents if path.exists())
+    draft = there / f".{folder.name}.partial"
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        draft.mkdir()
+    except OSError as error:
+        raise InputError(
+            f"nothing can be written to {there} ({error.strerror}): name another folder by --to"
+        ) from None
+    return draft
 
 
 def _converted(run: Path, form: Format, draft: Path, samples: Samples) -> Answer:
