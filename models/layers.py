@@ -33,8 +33,8 @@ class FitImage(keras.layers.Layer):
 
     def call(self, images):
         fitted = self.how(ops.cast(images, self.compute_dtype), self.resize)
-        # Where nobody knew how many channels came, nobody knows how many there are, and to a
-        # convolution that does not know it, Keras gives a kernel that is compiled for every call.
+        # Of pictures in grey or colour the number of channels is unknown to the graph, and a
+        # convolution of an unknown number Keras compiles by XLA, which no converter takes.
         return ops.reshape(fitted, (-1, *self.how.shape))
 
     def compute_output_shape(self, input_shape):
