@@ -14,9 +14,10 @@ from importlib.util import find_spec
 
 from datasets.errors import InputError
 from models.commands import VERBS
+from models.quiet import standard_error_closed
 
 BACKENDS = ("tensorflow", "jax", "torch")
-NEED_NETWORKS = ("train", "evaluate", "predict", "embed", "recipe")
+NEED_NETWORKS = ("train", "evaluate", "predict", "embed", "export", "recipe")
 
 
 def main(words: list[str] | None = None) -> int:
@@ -65,18 +66,11 @@ def _import_tensorflow() -> None:
 
     With another backend of Keras it only makes the batches, and leaves the GPUs alone.
     """
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
+    with standard_error_closed():
         config = import_module("tensorflow").config
         if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
             config.set_visible_devices([], "GPU")
         config.list_physical_devices()
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _quieten() -> None:

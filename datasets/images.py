@@ -242,8 +242,13 @@ class Fit:
     def shape(self) -> tuple[int, int, int]:
         return (self.height, self.width, self.channels)
 
-    def __call__(self, image):
-        """float32 tensor (..., *shape), 0 to 255, of a tensor (..., height, width, 1 or 3)."""
+    def __call__(self, image, resize=resize):
+        """float32 tensor (..., *shape), 0 to 255, of a tensor (..., height, width, 1 or 3).
+
+        Args:
+            image: as above.
+            resize: what `resize` of this module does, perhaps by other operations.
+        """
         image = to_grey(image) if self.channels == 1 else to_rgb(image)
         if self.crop is not None:
             image = central_square(image, self.crop)

@@ -15,13 +15,13 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
-import jinja2
 import numpy as np
 import pandas as pd
 
 from datasets.base import Splits, Table
 from datasets.errors import InputError
 from datasets.taxonomy import Taxonomy
+from models.cards import render
 from models.explanation.means import FILE as MEANS
 from models.explanation.means import Means
 from models.inputs import inputs_to_json
@@ -32,10 +32,10 @@ from models.run_report import write_report
 from models.runs import PREDICTIONS, draft_folder, draft_run, read_json
 from models.savedmodel import LABELS, NETWORK, write_savedmodel
 from models.species.run_specificity import KEPT, TAXONOMY, RunSpecificity
-from training.baselines import Comparison, p_text
+from training.baselines import Comparison
 from training.calibration import Calibration
 from training.callbacks import HISTORY, STATE
-from training.distribution import setting, setting_text
+from training.distribution import setting
 from training.evaluation import Result
 from training.processes import is_first, on_first
 
@@ -293,15 +293,8 @@ def _metadata(draft: Path, run: Run) -> dict:
 
 
 def _card(run: Run, metadata: dict) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"p_text": p_text, "setting_text": setting_text}
-    return environment.get_template("card.md.j2").render(
+    return render(
+        "card.md.j2",
         run=run,
         metadata=metadata,
         sizes=run.splits.sizes(),

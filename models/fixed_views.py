@@ -35,12 +35,15 @@ class FixedViews(keras.layers.Layer):
         found = [pictures]
         for degrees, size in VIEWS[1:]:
             matrix = _inverse(degrees, size, *self.shape[:2])
-            moved = ops.image.affine_transform(
-                pictures - colour, ops.convert_to_tensor(matrix, "float32"), fill_value=0.0,
-                data_format="channels_last",
-            )  # fmt: skip
-            found.append(moved + colour)
+            found.append(self.moved(pictures - colour, matrix) + colour)
         return ops.reshape(ops.stack(found, axis=1), (-1, *self.shape))
+
+    def moved(self, pictures, matrix: list[float]):
+        """Pictures, (batch, height, width, channels), seen through `matrix`, 0 from outside."""
+        matrix = ops.convert_to_tensor(matrix, "float32")
+        return ops.image.affine_transform(
+            pictures, matrix, fill_value=0.0, data_format="channels_last"
+        )
 
     def compute_output_shape(self, input_shape):
         return (None, *input_shape[1:])

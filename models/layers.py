@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from datasets.images import Fit
+from datasets.images import Fit, resize
 
 # Whoever imports this module can load every .keras of the zoo.
 from models import fixed_views, whitening  # noqa: F401
@@ -25,12 +25,17 @@ class FitImage(keras.layers.Layer):
     `datasets.images.Fit`.
     """
 
+    resize = staticmethod(resize)
+
     def __init__(self, height: int, width: int, channels=1, crop=None, pad=False, **keywords):
         super().__init__(**keywords)
         self.how = Fit(height, width, channels, crop, pad)
 
     def call(self, images):
-        return self.how(ops.cast(images, self.compute_dtype))
+        fitted = self.how(ops.cast(images, self.compute_dtype), self.resize)
+        # Of pictures in grey or colour the number of channels is unknown to the graph, and a
+        # convolution of an unknown number Keras compiles by XLA, which no converter takes.
+        return ops.reshape(fitted, (-1, *self.how.shape))
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], *self.how.shape)

@@ -306,6 +306,47 @@ def test_the_cards_keras_snippets_run_beside_the_zoo(train_one):
     assert answers == ["['embedding', 'features', 'probabilities']"] * len(MODELS)
 
 
+def test_the_cards_request_fits_tensorflow_serving(trained, server, monkeypatch):
+    """Its JSON is what the signature of the SavedModel takes, and the answer is the run's."""
+    folder, snippet = _snippet(trained, 2)
+    network = tf.saved_model.load(str(folder / "savedmodel"))
+    path = f"/v1/models/{trained.name()}:predict"
+    server.routes[path] = [lambda handler: _serve(network, handler)]
+    assert f'"http://localhost:8501{path}"' in snippet
+    monkeypatch.chdir(folder)
+    names = {}
+    exec(snippet.replace("http://localhost:8501", server.at("")), names)
+    with np.load("examples.npz") as examples:
+        expected = trained.predict({one.name: examples[one.name][:1] for one in trained.inputs})
+    for name in ("probabilities", "embedding"):
+        np.testing.assert_allclose(names["answer"][name], expected[name], atol=1e-5)
+    best = expected["probabilities"][0].argmax()
+    assert names["answer"]["label"] == [trained.table.labels[best]]
+
+
+def _serve(network, handler):
+    """Answer as the REST interface of TensorFlow Serving is documented to, in columns."""
+    request = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+    assert set(request) == {"signature_name", "inputs"}
+    signature = network.signatures[request["signature_name"]]
+    specs = signature.structured_input_signature[1]
+    assert set(request["inputs"]) == set(specs)
+    given = {}
+    for name, spec in specs.items():
+        values = np.array(request["inputs"][name])
+        assert spec.shape.is_compatible_with(values.shape)
+        assert values.dtype.kind == ("i" if spec.dtype.is_integer else "f")
+        given[name] = tf.constant(values.astype(spec.dtype.as_numpy_dtype))
+        np.testing.assert_allclose(given[name], values, rtol=1e-6)
+    outputs = {name: value.numpy().tolist() for name, value in signature(**given).items()}
+    outputs["label"] = [label.decode() for label in outputs["label"]]
+    body = json.dumps({"outputs": outputs}).encode()
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
 def _snippet(model, number):
     """Folder of a run, and one of the pieces of Python in its card."""
     card = (model.folder / "README.md").read_text()

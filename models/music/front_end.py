@@ -33,13 +33,17 @@ class MelSpectrogram(keras.layers.Layer):
         missing = ops.isnan(waveforms)
         margin = settings.fft // 2
         sound = ops.pad(ops.where(missing, 0.0, waveforms), ((0, 0), (margin, margin)))
-        frames = ops.extract_sequences(sound, settings.fft, settings.hop)
-        real, imaginary = ops.rfft(frames * settings.taper(), settings.fft)
+        real, imaginary = self.spectra(sound)
         power = ops.matmul(ops.square(real) + ops.square(imaginary), settings.filters().T)
         decibel = 10 / np.log(10) * ops.log(ops.maximum(power, AMIN))
         samples = ops.sum(ops.cast(~missing, "int32"), axis=1)
         past = ops.arange(ops.shape(decibel)[1])[None] > samples[:, None] // settings.hop
-        return ops.where(past[..., None], float("nan"), decibel)
+        return ops.where(ops.expand_dims(past, -1), float("nan"), decibel)
+
+    def spectra(self, sound):
+        """(batch, samples) -> real and imaginary parts of its frames, (batch, frames, bins)."""
+        frames = ops.extract_sequences(sound, self.settings.fft, self.settings.hop)
+        return ops.rfft(frames * self.settings.taper(), self.settings.fft)
 
     def compute_output_spec(self, waveforms):
         batch, samples = waveforms.shape

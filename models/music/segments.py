@@ -81,7 +81,7 @@ class MeanOfSegments(keras.layers.Layer):
     def call(self, inputs):
         values, inside = inputs
         weights = inside / ops.sum(inside, axis=1, keepdims=True)
-        return ops.sum(values * weights[..., None], axis=1)
+        return ops.sum(values * ops.expand_dims(weights, -1), axis=1)
 
     def compute_output_shape(self, shapes):
         return (shapes[0][0], shapes[0][-1])

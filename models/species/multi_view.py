@@ -17,6 +17,7 @@ import numpy as np
 from keras import layers, ops
 
 from datasets.errors import InputError
+from datasets.images import resize
 
 # First layers of the branches and of the trunk, by the beginning of a network's name. Those of
 # InceptionResNetV2 are published: a stem of five convolutions is shared, and the auxiliary
@@ -195,11 +196,12 @@ class WholeAndCentre(layers.Layer):
     Input: (batch, side, side, channels), the side perhaps unknown until run time.
     """
 
+    resize = staticmethod(resize)
+
     def call(self, picture):
         side = ops.shape(picture)[1] // 2
         inside = slice(side // 2, side // 2 + side)
-        whole = ops.image.resize(picture, (side, side), antialias=True, data_format="channels_last")
-        return [whole, picture[:, inside, inside]]
+        return [self.resize(picture, side, side), picture[:, inside, inside]]
 
     def compute_output_shape(self, shape):
         side = None if shape[1] is None else shape[1] // 2
