@@ -62,12 +62,12 @@ def fit_epochs(trained, phase, samples, validation, pipelines, seed, first, call
     if phase.tasks:
         _fit_tasks(trained, phase, samples, common, pipelines, seed, first, callbacks)
         return
-    if phase.sampling is None:
+    if phase.sampling is None and first < phase.epochs:
         batches = _batches(phase, samples, pipelines, seed, first, phase.epochs)
         _fit(trained, batches, first, phase.epochs, callbacks, common)
         return
     told = _OneTraining(callbacks, add_history=True, model=trained, epochs=phase.epochs)
-    embedder = _embedder(trained)
+    embedder = None if phase.sampling is None else _embedder(trained)
     told.begin()
     for epoch in range(first, phase.epochs):
 

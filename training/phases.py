@@ -226,8 +226,23 @@ def _trained(part: keras.Model, phase: Phase, steps: int) -> keras.Model:
         metrics=["accuracy"],
         steps_per_execution=_steps_at_once(trained, steps),
     )
+    _check_paths(trained)
     trained.optimizer.build(trained.trainable_variables)  # so that a checkpoint can be put back
     return trained
+
+
+def _check_paths(trained: keras.Model) -> None:
+    """Keras on PyTorch clears the gradients of only one of several variables with one path.
+
+    Those of the others would add up from step to step.
+
+    Raises:
+        ValueError: two variables that train have one path.
+    """
+    paths = [variable.path for variable in trained.trainable_variables]
+    twice = sorted({path for path in paths if paths.count(path) > 1})
+    if twice and keras.backend.backend() == "torch":
+        raise ValueError(f"two variables are called {twice[0]}: build one in a keras.name_scope")
 
 
 def set_trainable(

@@ -174,7 +174,8 @@ def with_width(network: keras.Model, width: float) -> keras.Model:
 
 
 def _copy(branch: keras.Model, name: str, copies: str) -> keras.Model:
-    copied = keras.models.clone_model(branch)
+    with keras.name_scope(name):  # what is trained needs paths of its own, see `training.phases`
+        copied = keras.models.clone_model(branch)
     if copies == "pretrained":
         copied.set_weights(branch.get_weights())
     return keras.Model(copied.input, copied.output, name=name)
