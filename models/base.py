@@ -23,13 +23,12 @@ import keras
 import numpy as np
 
 from datasets import load_table, pipelines
-from datasets.base import Division, Splits, Table, split_table
+from datasets.base import Splits, Table
 from datasets.errors import InputError
-from datasets.folds import grouped
 from models import artefact
 from models.explanation.anatomy import Anatomy
 from models.explanation.means import training_means
-from models.options import Options
+from models.options import Options, split_as_told
 from models.refit import NOTE as REFIT_NOTE
 from models.refit import check_refit, untrained_twin
 from models.run_baselines import baseline_views, compare_run
@@ -40,8 +39,7 @@ from models.steps import SetBy
 from training import distribution, processes, reports
 from training.calibration import Calibration, calibrate
 from training.epochs import compute, compute_in_pieces
-from training.evaluation import Result, evaluate, permutation_drop
-from training.frozen import split_at_frozen
+from training.evaluation import Result, evaluate, permutation_drops
 from training.frozen_outputs import through_frozen
 from training.phases import Phase, Pipelines, train_phases
 
@@ -49,13 +47,6 @@ PIPELINES = Pipelines(
     pipelines.training_pipeline, pipelines.judging_pipeline, pipelines.view_pipeline
 )
 OUTPUTS = ("features", "embedding", "probabilities")
-
-
-def split_as_told(table: Table, options: Options) -> Division:
-    """All samples of a table, split by the rule or the fold that the options name."""
-    table = grouped(table, options.group)
-    splits = split_table(table, options.split_rule, options.seed, options.tested_fold())
-    return Division(table, splits)
 
 
 class NNModel(abc.ABC):
@@ -375,9 +366,7 @@ class NNModel(abc.ABC):
         return [path for kinds in drawn.values() for path in kinds.values()]
 
     def _how_to_compute(self) -> Callable:
-        """By way of frozen layers, so far as the training has sent the samples through these."""
-        split = None if self.is_loaded else split_at_frozen(self.model)
-        return compute if split is None else through_frozen(split)
+        return compute if self.is_loaded else through_frozen(self.model)
 
     def _stored(self, table: Table) -> dict:
         return {record.name: table.modalities[record.name] for record in self.inputs}
@@ -405,8 +394,4 @@ class NNModel(abc.ABC):
         """What the test accuracy loses when one of several modalities is shuffled."""
         if len(self.inputs) < 2 or "test" not in self.splits.parts():
             return {}
-        arrays, targets = self._arrays("test")
-        return {
-            name: permutation_drop(self.probabilities, arrays, targets, name, self.options.seed)
-            for name in arrays
-        }
+        return permutation_drops(self.probabilities, *self._arrays("test"), self.options.seed)

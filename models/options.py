@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from datasets import DATASETS, SYNTHETIC
-from datasets.base import SPLIT_RULES
+from datasets.base import SPLIT_RULES, Division, Table, split_table
 from datasets.errors import InputError
-from datasets.folds import Fold
+from datasets.folds import Fold, grouped
 
 UNGROUPED_RULES = ("shuffled", "official")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
@@ -282,3 +282,10 @@ def _checked(field, annotation, value):
     if limits["above"] is not None and not limits["above"] < value < float("inf"):
         raise InputError(f"{name} {value}: a finite number above {limits['above']} is needed")
     return value
+
+
+def split_as_told(table: Table, options: Options) -> Division:
+    """All samples of a table, split by the rule or the fold that the options name."""
+    table = grouped(table, options.group)
+    splits = split_table(table, options.split_rule, options.seed, options.tested_fold())
+    return Division(table, splits)

@@ -7,7 +7,6 @@ import pytest
 from models.base import PIPELINES
 from training import frozen_outputs
 from training.epochs import compute
-from training.frozen import split_at_frozen
 from training.frozen_outputs import FrozenOutputs, through_frozen
 
 
@@ -114,7 +113,7 @@ def test_a_network_by_its_parts_answers_as_the_whole():
     answers = {"probabilities": head(part.output["features"])}
     network = keras.Model(part.input, answers)
     samples = _samples(5)
-    found = through_frozen(split_at_frozen(network))(network, samples, PIPELINES)
+    found = through_frozen(network)(network, samples, PIPELINES)
 
     expected = compute(network, samples, PIPELINES)
     np.testing.assert_allclose(found["probabilities"], expected["probabilities"], rtol=1e-5)

@@ -109,20 +109,25 @@ def expected_calibration_error(confidence, hit, bins: int = CALIBRATION_BINS) ->
     return float(np.abs(gap).sum() / len(place))
 
 
-def permutation_drop(predict, arrays: dict, targets, modality: str, seed: int = 0) -> float:
+def permutation_drops(predict, arrays: dict, targets, seed: int = 0) -> dict[str, float]:
     """Accuracy lost when one modality is shuffled among the samples (Breiman 2001, section 10).
 
     Args:
         predict: function from the dictionary of arrays to (samples, classes) probabilities.
         arrays: modality -> array with the samples along the first axis.
         targets: (samples,) class indices.
-        modality: which array to shuffle.
         seed: of the shuffle.
+
+    Returns:
+        Modality -> accuracy lost, as a share.
     """
     order = np.random.default_rng(seed).permutation(len(targets))
-    shuffled = {**arrays, modality: arrays[modality][order]}
-    whole = (predict(arrays).argmax(axis=1) == targets).mean()
-    return float(whole - (predict(shuffled).argmax(axis=1) == targets).mean())
+    shuffled = {name: {**arrays, name: array[order]} for name, array in arrays.items()}
+    right = {
+        name: (predict(given).argmax(axis=1) == targets).mean()
+        for name, given in {"": arrays, **shuffled}.items()
+    }
+    return {name: float(right[""] - right[name]) for name in arrays}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from training.epochs import compute
-from training.frozen import FrozenSplit, inputs_of
+from training.frozen import inputs_of, split_at_frozen
 
 KEPT = 512 * 2**20  # bytes; the oldest outputs go first
 LARGEST = 64 * 2**10  # bytes of one sample; whole feature maps are not worth their memory
@@ -85,13 +85,18 @@ class FrozenOutputs:
 FROZEN_OUTPUTS = FrozenOutputs()
 
 
-def through_frozen(split: FrozenSplit) -> Callable:
-    """Computes a network by its two parts, as (network, arrays, pipelines) -> outputs."""
+def through_frozen(network: keras.Model) -> Callable:
+    """How to compute a network: by its frozen part, if it has one, as (network, arrays, pipelines).
+
+    So samples that the training has sent through that part are not sent through it again.
+    """
+    split = split_at_frozen(network)
+    if split is None:
+        return compute
 
     def look(network, arrays, pipelines):
-        return compute(
-            split.head, FROZEN_OUTPUTS.compute(split.frozen, arrays, pipelines), pipelines
-        )
+        seen = FROZEN_OUTPUTS.compute(split.frozen, arrays, pipelines)
+        return compute(split.head, seen, pipelines)
 
     return look
 
