@@ -23,7 +23,7 @@ import keras
 import numpy as np
 
 from datasets import load_table, pipelines
-from datasets.base import Splits, Table
+from datasets.base import Division, Splits, Table
 from datasets.errors import InputError
 from models import artefact
 from models.explanation.anatomy import Anatomy
