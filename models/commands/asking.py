@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,7 @@ from datasets.sheets import TABLE_SUFFIXES, read_sheet
 from datasets.specimens import NAMES, read_specimens
 
 OBSERVATIONS = "observations.csv"
+PIECE = 256  # pictures or recordings that are in memory together
 
 
 @dataclass
@@ -62,26 +66,76 @@ def read_asked(inputs: list[str], records: tuple, box: tuple | None = None) -> A
     Raises:
         InputError: something is not there, a folder holds nothing to read, or a view is missing.
     """
-    further = [one.name for one in records if one.name.startswith("image_")]
+    further = _further_views(records)
     asked = Asked(views={name: [] for name in further})
     if box is not None and BOX_VIEW not in further:
         raise InputError("--box: the run looks at no box; leave it out")
     columns = next((one.columns for one in records if one.name == "measurements"), ())
-    rate = next((one.rate for one in records if one.name == "waveform"), None)
-    kind = "picture" if rate is None else "recording"
-    for text in inputs:
-        path = Path(text).expanduser()
-        if not path.exists():
-            raise InputError(f"{path} does not exist: name a {kind} or a folder of {kind}s")
-        if rate is not None:
-            _read_recordings(asked, path, rate)
-        elif further:
+    rate = _rate(records)
+    paths = _existing(inputs, rate)
+    if further:
+        for path in paths:
             _read_views(asked, path, box)
-        elif path.suffix.lower() in TABLE_SUFFIXES or any((path / name).exists() for name in NAMES):
-            _read_table(asked, path, columns)
+    for is_table, some in () if further else groupby(paths, lambda path: _is_table(path, rate)):
+        if is_table:
+            for path in some:
+                _read_table(asked, path, columns)
         else:
-            _read_pictures(asked, path, len(columns))
+            files = [file for path in some for file in _files(path, rate)]
+            if rate is None:
+                _read_pictures(asked, files, len(columns))
+            else:
+                _read_recordings(asked, files, rate)
     return asked
+
+
+def asked_in_pieces(inputs: list[str], records: tuple, box: tuple | None = None) -> Iterator[Asked]:
+    """As `read_asked`, at most `PIECE` files at a time, so that memory does not grow with them.
+
+    A table, and all that a run of several views is asked, is one piece.
+
+    Raises:
+        InputError: as `read_asked`; before the first piece where something is not there.
+    """
+    rate = _rate(records)
+    if _further_views(records) or box is not None:
+        yield read_asked(inputs, records, box)
+        return
+    pieces = []
+    for is_table, some in groupby(_existing(inputs, rate), lambda path: _is_table(path, rate)):
+        files = [file for path in some for file in ([path] if is_table else _files(path, rate))]
+        step = 1 if is_table else PIECE
+        pieces += [files[start : start + step] for start in range(0, len(files), step)]
+    for piece in pieces:
+        yield read_asked(list(map(str, piece)), records)
+
+
+def _further_views(records: tuple) -> list[str]:
+    return [one.name for one in records if one.name.startswith("image_")]
+
+
+def _rate(records: tuple) -> int | None:
+    """Samples per second of a run that hears; None for one that sees."""
+    return next((one.rate for one in records if one.name == "waveform"), None)
+
+
+def _existing(inputs: list[str], rate: int | None) -> list[Path]:
+    paths = [Path(text).expanduser() for text in inputs]
+    for path in paths:
+        if not path.exists():
+            kind = _kind(rate)
+            raise InputError(f"{path} does not exist: name a {kind} or a folder of {kind}s")
+    return paths
+
+
+def _kind(rate: int | None) -> str:
+    return "picture" if rate is None else "recording"
+
+
+def _is_table(path: Path, rate: int | None) -> bool:
+    if rate is not None:
+        return False
+    return path.suffix.lower() in TABLE_SUFFIXES or any((path / name).exists() for name in NAMES)
 
 
 def outputs_for(network, records: tuple, asked: Asked) -> list[dict]:
@@ -174,21 +228,28 @@ def _read_table(asked: Asked, path: Path, columns) -> None:
     asked.broken += table.unreadable
 
 
-def _read_pictures(asked: Asked, path: Path, columns: int) -> None:
-    for file in _files(path, PICTURE_SUFFIXES, "picture"):
-        try:
-            image = shrink(decode_image(file.read_bytes()))
-        except (OSError, ValueError) as error:
-            asked.broken.append(f"{file}: {error}; give a picture file")
-            continue
-        asked.names.append(str(file))
-        asked.images.append(image)
-        asked.measurements.append(np.full(columns, np.nan, np.float32))
-        asked.labels.append("")
+def _read_pictures(asked: Asked, files: list[Path], columns: int) -> None:
+    with ThreadPoolExecutor() as pool:  # decoding leaves Python alone
+        for file, found in zip(files, pool.map(_decoded, files), strict=True):
+            if isinstance(found, str):
+                asked.broken.append(f"{file}: {found}; give a picture file")
+                continue
+            asked.names.append(str(file))
+            asked.images.append(found)
+            asked.measurements.append(np.full(columns, np.nan, np.float32))
+            asked.labels.append("")
 
 
-def _read_recordings(asked: Asked, path: Path, rate: int) -> None:
-    for file in _files(path, RECORDING_SUFFIXES, "recording"):
+def _decoded(file: Path) -> np.ndarray | str:
+    """The picture, or why there is none."""
+    try:
+        return shrink(decode_image(file.read_bytes()))
+    except (OSError, ValueError) as error:
+        return str(error)
+
+
+def _read_recordings(asked: Asked, files: list[Path], rate: int) -> None:
+    for file in files:
         try:
             waveform = resampled(*read_recording(str(file)), rate)
         except ValueError as error:
@@ -199,13 +260,14 @@ def _read_recordings(asked: Asked, path: Path, rate: int) -> None:
         asked.labels.append("")
 
 
-def _files(path: Path, suffixes: tuple[str, ...], kind: str) -> list[Path]:
-    """A file, or all files of a kind below a folder."""
+def _files(path: Path, rate: int | None) -> list[Path]:
+    """A file, or all pictures or recordings below a folder."""
     if path.is_file():
         return [path]
+    suffixes = PICTURE_SUFFIXES if rate is None else RECORDING_SUFFIXES
     found = sorted(inner for inner in path.rglob("*") if inner.suffix.lower() in suffixes)
     if not found:
-        raise InputError(f"{path} holds no {kind} ({', '.join(suffixes)})")
+        raise InputError(f"{path} holds no {_kind(rate)} ({', '.join(suffixes)})")
     return found
 
 

@@ -54,6 +54,7 @@ class Explainer:
         self.model = model_class(metadata["model"]).loadModel(folder)
         self.means = means_of(self.model, folder)
         self.records = {record.name: record for record in self.model.inputs}
+        self._taken = set()  # names of sheets
 
     def explain_all(self, asked: Asked, predictions: list[dict]) -> None:
         """Draw a sheet for each sample, and add an `explanation` to its prediction.
@@ -90,14 +91,14 @@ class Explainer:
 
     def _files(self, names: list[str]) -> list[str]:
         """A file name for each sample: its own, and a number where several are called the same."""
-        taken, found = set(), []
+        found = []
         for name in names:
             stem = Path(name).stem or "sample"
             number, file = 1, f"{stem}.explained.png"
-            while file in taken:
+            while file in self._taken:
                 number += 1
                 file = f"{stem}-{number}.explained.png"
-            taken.add(file)
+            self._taken.add(file)
             found.append(file)
         return found
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from datasets.errors import InputError
 from models.artefact import load_savedmodel, verify_run
-from models.commands.asking import outputs_for, read_asked
+from models.commands.asking import Asked, asked_in_pieces, outputs_for, read_asked
 from models.commands.depth import Depth, add_depth_flags, depth_asked
 from models.commands.parser import Parser, percent, print_json, user_path
 from models.inputs import read_inputs
@@ -24,6 +26,38 @@ SHEETS = Path("explanations")
 
 
 def run(words: list[str]) -> int:
+    arguments = _parsed(words)
+    asked_run = AskedRun(arguments)
+    explainer = _explainer(asked_run.folder, arguments) if arguments.explain else None
+    predictions, broken, unmeasured = [], [], 0
+    for asked in asked_in_pieces(arguments.inputs, asked_run.records, arguments.box):
+        found = asked_run.answers(asked)
+        if explainer:
+            explainer.explain_all(asked, found)
+        if not (arguments.json or arguments.table):
+            _print(found)
+        predictions += found
+        broken += asked.broken
+        unmeasured += asked.unmeasured()
+    if arguments.table:
+        _write_table(predictions, arguments.table)
+    if arguments.json:
+        told = {"predictions": predictions, "without_measurements": unmeasured, "errors": broken}
+        print_json(asked_run.to_json() | told)
+    elif arguments.table:
+        print(f"{len(predictions)} answers written to {arguments.table}")
+    if unmeasured:
+        print(
+            f"{unmeasured} of {len(predictions)} came without measurements, for which the "
+            "means of the training specimens stand in: give a table to answer by both",
+            file=sys.stderr,
+        )
+    for line in broken:
+        print(f"error: {line}", file=sys.stderr)
+    return 2 if broken else 0
+
+
+def _parsed(words: list[str]) -> argparse.Namespace:
     parser = Parser("predict", "Ask a saved run about pictures or recordings.")
     parser.add_run()
     parser.add_argument(
@@ -68,6 +102,9 @@ def run(words: list[str]) -> int:
         metavar="DIR",
         help=f"folder for the sheets of --explain, NAME.explained.png (default {SHEETS})",
     )
+    parser.add_argument(
+        "--table", type=user_path, metavar="FILE", help="write the answers to a CSV file"
+    )
     parser.add_reject_at()
     add_depth_flags(parser)
     parser.add_out()
@@ -77,54 +114,79 @@ def run(words: list[str]) -> int:
         if getattr(arguments, name) < least:
             raise InputError(f"--{name} {getattr(arguments, name)}: at least {least} is needed")
     _check_explain(arguments)
-    folder = find_run(arguments.run, arguments.out)
-    verify_run(folder)
-    depth = depth_asked(folder, arguments)
-    labels, network = read_json(folder, "labels.json"), load_savedmodel(folder)
-    judge = Judge.of(folder, arguments.reject_at)
-    reference = Reference.read(folder)
-    records = read_inputs(folder)
-    if arguments.add:
-        _refuse_other_answers(depth, arguments)
-        reference = _extended(reference, network, records, arguments)
-    asked = read_asked(arguments.inputs, records, arguments.box)
-    outputs = outputs_for(network, records, asked)
-    taxa = _taxa(outputs, depth) if depth else [{}] * len(outputs)
-    predictions = [
-        (
-            _by_centroid(reference, name, output["embedding"], arguments.top)
-            if arguments.add
-            else judge.answer(name, output["probabilities"], labels, arguments.top)
-        )
-        | taxon
-        | {"nearest": reference.nearest(output["embedding"], arguments.nearest)}
-        for name, output, taxon in zip(asked.names, outputs, taxa, strict=True)
-    ]
-    if arguments.explain:
-        _explain(folder, arguments.to or SHEETS, asked, predictions)
-    if arguments.json:
-        print_json(
-            {
-                "run": str(folder),
-                "reject_at": judge.target,
-                "threshold": judge.threshold,
-                **({"specificity": depth.to_json()} if depth else {}),
-                "predictions": predictions,
-                "without_measurements": asked.unmeasured(),
-                "errors": asked.broken,
-            }
-        )
-    else:
-        _print(predictions)
-    if asked.unmeasured():
-        print(
-            f"{asked.unmeasured()} of {len(asked.names)} came without measurements, for which the "
-            "means of the training specimens stand in: give a table to answer by both",
-            file=sys.stderr,
-        )
-    for line in asked.broken:
-        print(f"error: {line}", file=sys.stderr)
-    return 2 if asked.broken else 0
+    return arguments
+
+
+class AskedRun:
+    """A saved run and how it is asked.
+
+    Args:
+        arguments: of the command line.
+
+    Attributes:
+        folder: of the run.
+        records: of its inputs.
+    """
+
+    def __init__(self, arguments: argparse.Namespace):
+        self.folder = find_run(arguments.run, arguments.out)
+        verify_run(self.folder)
+        self._arguments = arguments
+        self._depth = depth_asked(self.folder, arguments)
+        self._labels = read_json(self.folder, "labels.json")
+        self._network = load_savedmodel(self.folder)
+        self._judge = Judge.of(self.folder, arguments.reject_at)
+        self._reference = Reference.read(self.folder)
+        self.records = read_inputs(self.folder)
+        if arguments.add:
+            _refuse_other_answers(self._depth, arguments)
+            self._reference = _extended(self._reference, self._network, self.records, arguments)
+
+    def answers(self, asked: Asked) -> list[dict]:
+        """The answer for each sample, and its nearest training specimens."""
+        outputs = outputs_for(self._network, self.records, asked)
+        taxa = _taxa(outputs, self._depth) if self._depth else [{}] * len(outputs)
+        near, count = self._reference.nearest, self._arguments.nearest
+        return [
+            self._answer(name, output) | taxon | {"nearest": near(output["embedding"], count)}
+            for name, output, taxon in zip(asked.names, outputs, taxa, strict=True)
+        ]
+
+    def to_json(self) -> dict:
+        """What holds for all answers."""
+        return {
+            "run": str(self.folder),
+            "reject_at": self._judge.target,
+            "threshold": self._judge.threshold,
+            **({"specificity": self._depth.to_json()} if self._depth else {}),
+        }
+
+    def _answer(self, name: str, output: dict) -> dict:
+        top = self._arguments.top
+        if self._arguments.add:
+            return _by_centroid(self._reference, name, output["embedding"], top)
+        return self._judge.answer(name, output["probabilities"], self._labels, top)
+
+
+def _write_table(predictions: list[dict], path: Path) -> None:
+    """One row per answer: the input, the answer, how sure it is, the next classes, the nearest."""
+    rows = []
+    for answer in predictions:
+        names = ("input", "label", "rank", "probability", "confidence")
+        row = {name: answer[name] for name in names if name in answer}
+        for number, entry in enumerate(answer["top"], 1):
+            row |= {f"top_{number}_{name}": value for name, value in entry.items()}
+        for number, entry in enumerate(answer["nearest"], 1):
+            row |= {f"nearest_{number}_{name}": value for name, value in entry.items()}
+        rows.append(row)
+    draft = path.with_name(f".{path.name}.partial")
+    try:
+        pd.DataFrame(rows).to_csv(draft, index=False)
+        os.replace(draft, path)
+    except OSError as error:
+        raise InputError(
+            f"--table {path}: nothing can be written there ({error.strerror}); name another file"
+        ) from None
 
 
 def _check_explain(arguments) -> None:
@@ -137,11 +199,10 @@ def _check_explain(arguments) -> None:
         )
 
 
-def _explain(folder: Path, to: Path, asked, predictions: list[dict]) -> None:
-    """Add an explanation to each prediction."""
+def _explainer(folder: Path, arguments):
     from models.commands.explaining import Explainer  # draws, which takes a second to import
 
-    Explainer(folder, to).explain_all(asked, predictions)
+    return Explainer(folder, arguments.to or SHEETS)
 
 
 def _box(text: str) -> tuple[float, ...]:
