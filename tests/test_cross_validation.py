@@ -34,7 +34,7 @@ def tiny_zoo(eager):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(MODELS, "Tiny", "tests.tiny_model:Tiny")
         patch.setattr("models.artefact.write_report", lambda *_: None)
-        patch.setattr("models.artefact._write_savedmodel", lambda *_: None)
+        patch.setattr("models.artefact.write_savedmodel", lambda *_: None)
         yield
 
 

@@ -110,10 +110,13 @@ def test_a_network_by_its_parts_answers_as_the_whole():
     part = _frozen_part()
     part.trainable = False
     head = keras.layers.Dense(3, activation="softmax")
-    answers = {"probabilities": head(part.output["features"])}
-    network = keras.Model(part.input, answers)
+    features = part.output["features"]  # frozen as a whole, and asked for as well
+    network = keras.Model(part.input, {"features": features, "probabilities": head(features)})
     samples = _samples(5)
-    found = through_frozen(network)(network, samples, PIPELINES)
+    how = through_frozen(network)
+    found = how(network, samples, PIPELINES)
 
+    assert how is not compute
     expected = compute(network, samples, PIPELINES)
-    np.testing.assert_allclose(found["probabilities"], expected["probabilities"], rtol=1e-5)
+    for name in ("features", "probabilities"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)

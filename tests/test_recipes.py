@@ -91,7 +91,7 @@ def reads(tiny, monkeypatch):
         rows = (replace(row, in_quick=row.name in names) for row in module.RECIPE.rows)
         monkeypatch.setattr(module, "RECIPE", replace(module.RECIPE, rows=tuple(rows)))
     monkeypatch.setattr(artefact, "write_report", lambda *_: None)
-    monkeypatch.setattr(artefact, "_write_savedmodel", lambda *_: None)
+    monkeypatch.setattr(artefact, "write_savedmodel", lambda *_: None)
     return found
 
 

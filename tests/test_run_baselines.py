@@ -115,7 +115,7 @@ def tuned(tmp_path_factory):
     tf.config.run_functions_eagerly(True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("models.artefact.write_report", lambda *_: None)
-        patch.setattr("models.artefact._write_savedmodel", lambda *_: None)
+        patch.setattr("models.artefact.write_savedmodel", lambda *_: None)
         model = Tuned(out=tmp_path_factory.mktemp("out"), run="one")
         model.loadData()
         model.createArchitecture()

@@ -9,11 +9,12 @@ import pytest
 
 from datasets.base import shuffled_split
 from datasets.errors import InputError
-from models.artefact import _write_savedmodel, load_savedmodel, write_json
+from models.artefact import load_savedmodel, write_json
 from models.music.mel_dcnn import MelDCNN
 from models.music.segments import Segments
 from models.music.transfer_mlp import TransferMLP
 from models.runs import read_json
+from models.savedmodel import write_savedmodel
 from tests.tone_tracks import DENSE, RATE, make_small, tone_tracks
 
 FEW = {"epochs": 1, "batch_size": 32, "stored_views": 2, "width": 5}
@@ -24,10 +25,10 @@ pytestmark = [
 ]
 
 
-def write_savedmodel(folder, saved):
+def write_needed(folder, network, labels):
     """Of the networks none is needed, and each takes seconds."""
-    if saved.model != "MelDCNN":
-        _write_savedmodel(folder, saved)
+    if network.name != "MelDCNN":
+        write_savedmodel(folder, network, labels)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,7 +36,7 @@ def small():
     with pytest.MonkeyPatch.context() as patch:
         make_small(patch)
         patch.setattr("models.artefact.write_report", lambda *_: None)
-        patch.setattr("models.artefact._write_savedmodel", write_savedmodel)
+        patch.setattr("models.artefact.write_savedmodel", write_needed)
         patch.setattr(MelDCNN.Options, "SYNTHETIC_RECOMMENDED", {"epochs": 1})
         patch.setitem(MelDCNN.prepareModel.__globals__["READOUT"], "epochs", 1)
         yield

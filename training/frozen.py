@@ -41,7 +41,8 @@ def split_at_frozen(network: keras.Model) -> FrozenSplit | None:
     """
     walk = _Walk()
     for output in _flat(network.outputs):
-        walk.visit(output)
+        if walk.visit(output):
+            walk.keep(output)
     boundary = [tensor for tensor in walk.boundary if not _is_input(tensor)]
     if not boundary or not walk.frozen_weights or not network.trainable_weights:
         return None
@@ -74,13 +75,16 @@ class _Walk:
         if frozen and getattr(operation, "weights", ()):
             self.frozen_weights = True
         if not frozen:
-            known = {id(kept) for kept in self.boundary}
             for parent, state in zip(parents, states, strict=True):
-                if state and id(parent) not in known:
-                    self.boundary.append(parent)
-                    known.add(id(parent))
+                if state:
+                    self.keep(parent)
         self._known[id(tensor)] = frozen
         return frozen
+
+    def keep(self, tensor) -> None:
+        """Take a tensor into the boundary, once."""
+        if all(kept is not tensor for kept in self.boundary):
+            self.boundary.append(tensor)
 
 
 def inputs_of(tensor) -> tuple[str, ...]:
