@@ -68,11 +68,12 @@ def _mel_dcnn() -> keras.Model:
 
 def _classifier(backbone: keras.Model) -> keras.Model:
     pooled = layers.GlobalAveragePooling2D()(backbone.output)
-    return keras.Model(backbone.inputs, layers.Dense(CLASSES, activation="softmax")(pooled))
+    inputs = backbone.inputs if len(backbone.inputs) > 1 else backbone.inputs[0]
+    return keras.Model(inputs, layers.Dense(CLASSES, activation="softmax")(pooled))
 
 
 def _of_the_zoo(name: str) -> keras.Model:
     made = model_class(name)()
     made.split_table({"NN1": faces, "Net96": reef}[name].load(140))
     made.createArchitecture()
-    return keras.Model(made.model.inputs, made.model.output["probabilities"])
+    return keras.Model(made.model.inputs[0], made.model.output["probabilities"])
