@@ -124,7 +124,8 @@ def _plain() -> None:
             layers.Dense(len(table.labels), activation="softmax"),
         ]
     )
-    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", ["accuracy"])
+    loss = "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
     images = table.modalities["image"][rows]
     model.fit(images, table.targets[rows], batch_size=32, callbacks=[_stopping()], verbose=0)
 
