@@ -9,6 +9,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from training.copies import copied
+
 # keras.applications averages over a thousand batches, more than a small data set has in all: a
 # network that trains would be judged by averages from before it learnt. This is PyTorch's default.
 MOMENTUM = 0.9
@@ -82,15 +84,7 @@ def with_fused_batch_norm(network: keras.Model) -> keras.Model:
     """
     if not any(type(layer) is keras.layers.BatchNormalization for layer in _layers(network)):
         return network
-    copy = keras.models.clone_model(
-        network,
-        # Left to itself, Keras would name the inputs after their tensors.
-        input_tensors=keras.tree.map_structure(_input_like, network.input),
-        clone_function=_fused_copy,
-        recursive=True,
-    )
-    copy.set_weights(network.get_weights())
-    return copy
+    return copied(network, _fused_copy)
 
 
 def shorten_averages(network: keras.Model) -> None:
@@ -106,11 +100,6 @@ def _layers(network):
             yield from _layers(layer)
         else:
             yield layer
-
-
-def _input_like(tensor):
-    name = tensor._keras_history.operation.name
-    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
 
 
 def _fused_copy(layer):

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 import keras
 import numpy as np
 
+from training.copies import copied
 from training.processes import (
     DeviceError,
     join_processes,
@@ -203,20 +204,7 @@ def settled(network: keras.Model) -> keras.Model:
     begin("float32", "none")
     if not changed:
         return network
-    copy = keras.models.clone_model(
-        network,
-        input_tensors=keras.tree.map_structure(_input_like, network.input),
-        clone_function=_plain,
-        recursive=True,
-    )
-    copy.set_weights(network.get_weights())
-    return copy
-
-
-def _input_like(tensor):
-    return keras.Input(
-        batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor._keras_history.operation.name
-    )
+    return copied(network, _plain)
 
 
 def _plain(layer):
