@@ -105,10 +105,8 @@ def _work(arguments) -> None:
     name, threads = arguments.networks[0], arguments.threads[0]
     answers = arguments.what == "answering"
     samples = 1 if answers else BATCH[name]
-    made = (_torch if arguments.worker in TORCH else _keras)(
-        name, arguments.worker, threads, samples, answers
-    )
-    step, weights = made
+    make = _torch if arguments.worker in TORCH else _keras
+    step, weights = make(name, arguments.worker, threads, samples, answers)
     serve({arguments.what: step}, arguments.steps, f"{samples} {weights}")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 
 import keras
@@ -85,6 +86,7 @@ class FrozenOutputs:
 FROZEN_OUTPUTS = FrozenOutputs()
 
 
+@lru_cache(maxsize=1)  # a run asks for all its parts, and once more for each shuffled modality
 def through_frozen(network: keras.Model) -> Callable:
     """How to compute a network: by its frozen part, if it has one, as (network, arrays, pipelines).
 
