@@ -17,7 +17,7 @@ from models.commands import VERBS
 from models.quiet import standard_error_closed
 
 BACKENDS = ("tensorflow", "jax", "torch")
-NEED_NETWORKS = ("train", "evaluate", "predict", "embed", "export", "recipe")
+NEED_NETWORKS = ("train", "evaluate", "predict", "embed", "export", "demo", "recipe")
 
 
 def main(words: list[str] | None = None) -> int:

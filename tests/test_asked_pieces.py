@@ -8,7 +8,8 @@ from PIL import Image
 from datasets.errors import InputError
 from models.commands import asking
 from models.commands.asking import asked_in_pieces, read_asked
-from models.commands.predict import _write_table
+from models.commands.predict import answer_table
+from models.commands.whole_files import check_writable, whole_file
 from models.inputs import ImageInput
 
 RECORDS = (ImageInput(8, 8, 3),)
@@ -23,9 +24,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_folder_comes_in_pieces_in_its_order(folder, monkeypatch):
-    monkeypatch.setattr(asking, "PIECE", 2)
-    pieces = list(asked_in_pieces([str(folder)], RECORDS))
+def test_a_folder_comes_in_pieces_in_its_order(folder):
+    pieces = list(asked_in_pieces([str(folder)], RECORDS, most=2))
 
     assert [len(piece.names) for piece in pieces] == [2, 1, 1]
     greys = [int(image[0, 0, 0]) for piece in pieces for image in piece.images]
@@ -35,11 +35,10 @@ def test_a_folder_comes_in_pieces_in_its_order(folder, monkeypatch):
     ]
 
 
-def test_pieces_hold_what_reading_all_at_once_holds(folder, monkeypatch):
-    monkeypatch.setattr(asking, "PIECE", 3)
+def test_pieces_hold_what_reading_all_at_once_holds(folder):
     inputs = [str(folder / "4.png"), str(folder)]
     whole = read_asked(inputs, RECORDS)
-    pieces = list(asked_in_pieces(inputs, RECORDS))
+    pieces = list(asked_in_pieces(inputs, RECORDS, most=3))
 
     assert len(whole.names) == 5
     assert [name for piece in pieces for name in piece.names] == whole.names
@@ -62,7 +61,9 @@ def test_a_table_of_answers_has_one_row_each(tmp_path):
         "top": [{"label": "x", "probability": 0.75}, {"label": "y", "probability": 0.25}],
         "nearest": [{"key": "b.png", "label": "x", "distance": 0.125}],
     }
-    _write_table([answer, answer | {"input": "c.png", "nearest": []}], tmp_path / "answers.csv")
+    with whole_file(tmp_path / "answers.csv", "--table") as draft:
+        rows = [answer, answer | {"input": "c.png", "nearest": []}]
+        answer_table(rows).to_csv(draft, index=False)
     table = pd.read_csv(tmp_path / "answers.csv")
 
     assert table["input"].tolist() == ["a.png", "c.png"]
@@ -72,6 +73,23 @@ def test_a_table_of_answers_has_one_row_each(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["answers.csv"]
 
 
-def test_a_table_that_cannot_be_written_is_one_line(tmp_path):
-    with pytest.raises(InputError, match="nothing can be written there"):
-        _write_table([], tmp_path / "no" / "answers.csv")
+def test_a_file_that_cannot_be_written_is_one_line_before_the_work(tmp_path):
+    with pytest.raises(InputError, match="--table .*nothing can be written there"):
+        check_writable(tmp_path / "no" / "answers.csv", "--table")
+    with pytest.raises(InputError, match="is a folder: name a file"):
+        check_writable(tmp_path, "--table")
+    check_writable(tmp_path / "answers.csv", "--table")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_breaks_off_leaves_the_old_one_and_no_draft(tmp_path):
+    path = tmp_path / "answers.csv"
+    path.write_text("old")
+    with (
+        pytest.raises(InputError, match="No space left"),
+        whole_file(path, "--table") as draft,
+    ):
+        draft.write_text("half")
+        raise OSError(28, "No space left on device")
+    assert path.read_text() == "old"
+    assert [one.name for one in tmp_path.iterdir()] == ["answers.csv"]

@@ -3,9 +3,7 @@
 import json
 import re
 import shutil
-from dataclasses import replace
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,53 +11,8 @@ from PIL import Image
 
 import run
 from datasets.errors import InputError
-from datasets.synthetic import snails
-from models.backbones import Backbone
 from models.snails.triplet_classifier import TripletClassifier
-
-ASKED = 4
-
-
-def small_backbone(name, weights, height, width):
-    pixels = keras.Input((height, width, 3))
-    feature_map = keras.layers.Conv2D(6, 5, 4, activation="relu")(pixels)
-    return Backbone(name, keras.Model(pixels, feature_map, name="tiny"), lambda x: x / 255, weights)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    table = snails.load(160)
-    kept = [label for label, count in table.counts().items() if count >= 12]
-    rows = np.flatnonzero(table.frame["label"].isin(kept))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.pretrained.build_backbone", small_backbone)
-        patch.setattr("models.artefact.write_report", lambda *_: None)
-        options = TripletClassifier.Options(image_size=32, epochs=1)
-        model = TripletClassifier(options, tmp_path_factory.mktemp("out"), "run")
-        model.split_table(replace(table.take(rows), labels=tuple(kept)))
-        model.createArchitecture()
-        model.prepareModel()
-        model.train()
-        model.save()
-    return model
-
-
-@pytest.fixture(scope="module")
-def specimens(trained, tmp_path_factory):
-    """Some of the training specimens as a user's table."""
-    folder = tmp_path_factory.mktemp("specimens")
-    table = trained.table.take(trained.splits.train[:ASKED])
-    cells = pd.DataFrame({"image": [f"{key}.png" for key in table.frame["key"]]})
-    for place, column in enumerate(table.columns):
-        values = table.modalities["measurements"][:, place]
-        cells[column.name] = [
-            "" if np.isnan(value) else column.values[int(value)] if column.values else value
-            for value in values
-        ]
-    cells.to_csv(folder / "specimens.csv", index=False)
-    for name, image in zip(cells["image"], table.modalities["image"], strict=True):
-        Image.fromarray(image).save(folder / name)
-    return folder
+from tests.snail_runs import ASKED, fixture_specimens, fixture_trained  # noqa: F401 (fixtures)
 
 
 def answers(capsys, *words):

@@ -7,6 +7,7 @@ VERBS = {
     "predict": "ask a saved run about pictures or specimens",
     "embed": "write where a run places samples among one another to a table",
     "export": "write a run for ONNX Runtime, LiteRT or OpenVINO, checked and timed",
+    "demo": "try a saved run on a page of this machine",
     "gather": "fetch pictures of species from GBIF, FishBase or FishPix",
     "data": "describe and audit a data set before training",
     "recipe": "make a table of a paper: theirs beside ours",

@@ -89,8 +89,10 @@ def read_asked(inputs: list[str], records: tuple, box: tuple | None = None) -> A
     return asked
 
 
-def asked_in_pieces(inputs: list[str], records: tuple, box: tuple | None = None) -> Iterator[Asked]:
-    """As `read_asked`, at most `PIECE` files at a time, so that memory does not grow with them.
+def asked_in_pieces(
+    inputs: list[str], records: tuple, box: tuple | None = None, most: int = PIECE
+) -> Iterator[Asked]:
+    """As `read_asked`, at most `most` files at a time, so that memory does not grow with them.
 
     A table, and all that a run of several views is asked, is one piece.
 
@@ -104,7 +106,7 @@ def asked_in_pieces(inputs: list[str], records: tuple, box: tuple | None = None)
     pieces = []
     for is_table, some in groupby(_existing(inputs, rate), lambda path: _is_table(path, rate)):
         files = [file for path in some for file in ([path] if is_table else _files(path, rate))]
-        step = 1 if is_table else PIECE
+        step = 1 if is_table else most
         pieces += [files[start : start + step] for start in range(0, len(files), step)]
     for piece in pieces:
         yield read_asked(list(map(str, piece)), records)

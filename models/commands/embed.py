@@ -12,6 +12,7 @@ from datasets.errors import InputError
 from models.artefact import load_savedmodel, verify_run
 from models.commands.asking import outputs_for, read_asked
 from models.commands.parser import Parser, print_json, user_path
+from models.commands.whole_files import check_writable, whole_file
 from models.inputs import read_inputs
 from models.nearest import Reference
 from models.runs import find_run
@@ -35,12 +36,12 @@ def run(words: list[str]) -> int:
     arguments = parser.parse(words, "embed")
     if arguments.to.exists():
         raise InputError(f"{arguments.to} exists: name another file by --to")
-    if not arguments.to.absolute().parent.is_dir():
-        raise InputError(f"--to {arguments.to}: that folder does not exist")
+    check_writable(arguments.to, "--to")
     folder = find_run(arguments.run, arguments.out)
     verify_run(folder)
     table, broken = _asked(folder, arguments.inputs) if arguments.inputs else (_own(folder), [])
-    table.to_csv(arguments.to, index=False)
+    with whole_file(arguments.to, "--to") as draft:
+        table.to_csv(draft, index=False)
     if arguments.json:
         print_json({"run": str(folder), "file": str(arguments.to), "n": len(table)})
     else:

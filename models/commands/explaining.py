@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from datasets.spectrograms import MelSettings
 from models import model_class
 from models.commands.asking import Asked, raw_inputs
 from models.commands.parser import percent
+from models.commands.whole_files import unwritable, whole_file
 from models.explanation.anatomy import View
 from models.explanation.attribution import area_of_half, summed_patches
 from models.explanation.explain import Explanation, explain
@@ -105,14 +105,10 @@ class Explainer:
     def _draw(self, sheet: reports.Sheet, path: Path) -> Path:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f".{path.name}.partial.png")
-            reports.plot_explanation(sheet, draft)
-            os.replace(draft, path)
         except OSError as error:
-            raise InputError(
-                f"--to {path.parent}: nothing can be written there ({error.strerror}); "
-                "name another folder"
-            ) from None
+            raise unwritable(path.parent, "--to", error) from None
+        with whole_file(path, "--to") as draft:
+            reports.plot_explanation(sheet, draft)
         return path
 
 

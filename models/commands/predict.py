@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from models.artefact import load_savedmodel, verify_run
 from models.commands.asking import Asked, asked_in_pieces, outputs_for, read_asked
 from models.commands.depth import Depth, add_depth_flags, depth_asked
 from models.commands.parser import Parser, percent, print_json, user_path
+from models.commands.whole_files import check_writable, whole_file
 from models.inputs import read_inputs
 from models.nearest import Reference
 from models.runs import find_run, read_json
@@ -40,7 +40,8 @@ def run(words: list[str]) -> int:
         broken += asked.broken
         unmeasured += asked.unmeasured()
     if arguments.table:
-        _write_table(predictions, arguments.table)
+        with whole_file(arguments.table, "--table") as draft:
+            answer_table(predictions).to_csv(draft, index=False)
     if arguments.json:
         told = {"predictions": predictions, "without_measurements": unmeasured, "errors": broken}
         print_json(asked_run.to_json() | told)
@@ -86,7 +87,7 @@ def _parsed(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--box",
-        type=_box,
+        type=box_of,
         metavar="X_MIN,Y_MIN,X_MAX,Y_MAX",
         help="where the organism is in the one picture, in pixels, for runs that look at a box",
     )
@@ -114,6 +115,8 @@ def _parsed(words: list[str]) -> argparse.Namespace:
         if getattr(arguments, name) < least:
             raise InputError(f"--{name} {getattr(arguments, name)}: at least {least} is needed")
     _check_explain(arguments)
+    if arguments.table:
+        check_writable(arguments.table, "--table")
     return arguments
 
 
@@ -168,7 +171,7 @@ class AskedRun:
         return self._judge.answer(name, output["probabilities"], self._labels, top)
 
 
-def _write_table(predictions: list[dict], path: Path) -> None:
+def answer_table(predictions: list[dict]) -> pd.DataFrame:
     """One row per answer: the input, the answer, how sure it is, the next classes, the nearest."""
     rows = []
     for answer in predictions:
@@ -179,14 +182,7 @@ def _write_table(predictions: list[dict], path: Path) -> None:
         for number, entry in enumerate(answer["nearest"], 1):
             row |= {f"nearest_{number}_{name}": value for name, value in entry.items()}
         rows.append(row)
-    draft = path.with_name(f".{path.name}.partial")
-    try:
-        pd.DataFrame(rows).to_csv(draft, index=False)
-        os.replace(draft, path)
-    except OSError as error:
-        raise InputError(
-            f"--table {path}: nothing can be written there ({error.strerror}); name another file"
-        ) from None
+    return pd.DataFrame(rows)
 
 
 def _check_explain(arguments) -> None:
@@ -205,7 +201,7 @@ def _explainer(folder: Path, arguments):
     return Explainer(folder, arguments.to or SHEETS)
 
 
-def _box(text: str) -> tuple[float, ...]:
+def box_of(text: str) -> tuple[float, ...]:
     """Four numbers; they must span an area."""
     try:
         found = tuple(float(number) for number in text.split(","))
