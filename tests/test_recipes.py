@@ -25,7 +25,7 @@ MUSIC = ["--set", "epochs=1", "--set", "TransferMLP.width=8", "--set", "stored-v
 SMALLER = {
     TABLES: ["--set", "TransferCNN.image-size=32"],
     "species_table1": ["--set", "image-size=32"],
-    "snails_figure4": ["--set", "image-size=32", "--set", "backbone=resnet18"],
+    "snails_figure4": ["--set", "image-size=32", "--set", "backbone=resnet18", "--seeds", "1"],
     "music_sweep": MUSIC,
     "music_splits": MUSIC,
 }

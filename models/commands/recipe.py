@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import difflib
+import logging
+import sys
+import time
 import typing
 from argparse import SUPPRESS, ArgumentTypeError
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 
 from datasets.errors import InputError
 from models import model_class
-from models.artefact import read_history, write_json
 from models.commands.parser import Parser, print_json, user_path
+from models.commands.recipe_page import provenance, table_of, write_page, write_summary
 from models.commands.recipe_pool import serve
 from models.commands.recipe_runs import RecipeRuns
 from models.options import flag, type_hints
-from models.runs import read_json
 from training.recipes import Recipe, recipe_names
-from training.reports import plot_comparison
-from training.statistics import mean_over_runs
 
-PARTS = ("validation", "test")
+ALL = "all"
 OWN_FLAGS = {"data_dir": "--data-dir", "data": "--data", "seed": "--seeds"}
+
+log = logging.getLogger("menagerie")
 
 
 def run(words: list[str]) -> int:
     parser = Parser("recipe", "Train the rows of a paper's table: theirs beside ours.")
-    parser.add_argument("name", metavar="NAME", help="see python run.py list")
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        help=f"see python run.py list; {ALL}: every one on its demonstration set",
+    )
     parser.add_argument(
         "--data-dir", type=user_path, help="the real data; without it, the demonstration set"
     )
     parser.add_argument("--data", help="what they are, such as fma, where it cannot be told")
-    parser.add_argument("--quick", action="store_true", help="one seed or fold, few epochs")
+    parser.add_argument("--quick", action="store_true", help="one seed or two folds, few epochs")
     parser.add_argument(
         "--full",
         action="store_true",
@@ -61,11 +69,23 @@ def run(words: list[str]) -> int:
     parser.add_out()
     parser.add_json()
     arguments = parser.parse(words, "recipe")
+    if arguments.name == ALL:
+        return _make_all(arguments, words)
+    page = _make(arguments, words)
+    if arguments.json:
+        print_json(page)
+    else:
+        print(Path(page["folder"], "README.md").read_text())
+    return 0
+
+
+def _make(arguments, words: list[str]) -> dict:
+    """Train what is missing of one recipe, and write its page."""
     recipe = _recipe(arguments)
     trained = RecipeRuns(recipe, _settings(arguments.set, recipe), arguments)
     if arguments.worker:
         serve(trained.answer)
-        return 0
+        sys.exit(0)
     seeds = _seeds(arguments, recipe)
     trained.check(seeds[0])
     runs = trained.folders(seeds, arguments.processes, words)
@@ -73,19 +93,42 @@ def run(words: list[str]) -> int:
         raise InputError(f"nothing of {arguments.name} can be trained on these data")
     page = {
         "recipe": arguments.name,
-        "provenance": _provenance(runs),
+        "provenance": provenance(runs),
         "set": arguments.set,
         "left_out": trained.left_out_lines(),
-        "rows": _table(recipe, runs),
+        "rows": table_of(recipe, runs),
         "findings": _function(recipe.findings)(runs),
     }
     folder = arguments.out / "recipes" / (arguments.name + trained.kind)
-    _write(folder, recipe, runs, page)
+    drawn = _function(recipe.drawn) if recipe.drawn else None
+    write_page(folder, recipe, runs, page, drawn)
+    return page | {"folder": str(folder)}
+
+
+def _make_all(arguments, words: list[str]) -> int:
+    """Every recipe on its demonstration set, and one page of them all."""
+    given = [name for name in ("data_dir", "data", "set", "seeds") if getattr(arguments, name)]
+    if given:
+        raise InputError(f"{flag(given[0])} is of one recipe: name it instead of '{ALL}'")
+    pages, failed, begun = {}, {}, time.monotonic()
+    for name in recipe_names():
+        one = argparse.Namespace(**vars(arguments) | {"name": name})
+        log.info("recipe %s", name)
+        try:
+            pages[name] = _make(one, [name, *(word for word in words if word != ALL)])
+        except InputError as error:
+            failed[name] = str(error)
+    recipes = {name: import_module(f"training.recipes.{name}").RECIPE for name in pages}
+    kind = "-quick" * arguments.quick + "-full" * arguments.full
+    folder = arguments.out / "recipes" / f"{ALL}{kind}-demonstration"
+    write_summary(folder, recipes, pages, failed, arguments, time.monotonic() - begun)
     if arguments.json:
-        print_json(page | {"folder": str(folder)})
+        print_json({"folder": str(folder), "recipes": pages, "failed": failed})
     else:
         print((folder / "README.md").read_text())
-    return 0
+    for name, line in failed.items():
+        print(f"error: {name}: {line}", file=sys.stderr)
+    return 2 if failed else 0
 
 
 def _processes(text: str) -> int:
@@ -117,7 +160,8 @@ def _recipe(arguments) -> Recipe:
 
 def _seeds(arguments, recipe: Recipe) -> tuple[int, ...]:
     if not arguments.seeds:
-        return recipe.repetitions[:1] if arguments.quick else recipe.repetitions
+        few = recipe.repetitions[: 2 if recipe.folds else 1]
+        return few if arguments.quick else recipe.repetitions
     try:
         numbers = tuple(int(seed) for seed in arguments.seeds.split(","))
     except ValueError:
@@ -171,95 +215,3 @@ def _value(options, name: str, value: str, text: str):
     parser = Parser("recipe", "")
     options.add_flags(parser)
     return getattr(parser.parse([f"{flag(name)}={value}"], "recipe"), name)
-
-
-def _provenance(runs) -> str:
-    first = next(iter(next(iter(runs.values())).values()))
-    return read_json(first, "metadata.json")["provenance"]
-
-
-def _table(recipe: Recipe, runs) -> list[dict]:
-    """One entry per row that was trained; a part that its split does not have is None."""
-    rows = []
-    for row in recipe.rows:
-        if row.name not in runs:
-            continue
-        metrics = [read_json(folder, "metrics.json") for folder in runs[row.name].values()]
-        entry = {"name": row.name, "paper": row.paper}
-        for part in PARTS:
-            entry[part] = None
-            if part in metrics[0]:
-                mean = mean_over_runs([100 * one[part]["accuracy"] for one in metrics])
-                entry[part] = {
-                    "mean": mean.mean,
-                    "low": mean.low,
-                    "high": mean.high,
-                    "values": list(mean.values),
-                }
-                entry["n"], entry["judged"] = metrics[0][part]["n"], part
-        rows.append(entry)
-    return rows
-
-
-def _write(folder, recipe, runs, page) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    table = page["rows"]
-    write_json(folder / "table.json", {name: page[name] for name in ("rows", "findings")})
-    seeds = list(next(iter(runs.values())))
-    parts = [part for part in PARTS if any(entry[part] for entry in table)]
-    kind = "fold" if recipe.folds else "seed"
-    text = [
-        f"# {recipe.title}",
-        "",
-        f"Data: {page['provenance']}. {kind.capitalize()}s {', '.join(map(str, seeds))}; "
-        f"{_sizes(table, kind)}. Accuracy in percent: the mean of the {kind}s, "
-        f"its 95 % interval over {kind}s (Student), and each {kind}.",
-        "",
-        "| network | " + " | ".join(f"{part} | paper" for part in parts) + " |",
-        "|---" * (1 + 2 * len(parts)) + "|",
-        *(_line(entry, parts) for entry in table),
-        "",
-    ]
-    if page["set"]:
-        text += [f"Not as in the recipe: {', '.join(f'`{one}`' for one in page['set'])}.", ""]
-    text += [line for left in page["left_out"] for line in (left, "")]
-    text += page["findings"]
-    if recipe.drawn:
-        text += ["", *_function(recipe.drawn)(runs, folder)]
-    compared = [name for name in recipe.compared if name in runs]
-    for column in ("val_accuracy", "val_loss") if compared else ():
-        histories = {name: read_history(runs[name][seeds[0]]) for name in compared}
-        plot_comparison(histories, column, folder / f"{column}.png")
-        text += ["", f"![{column} over the epochs, {kind} {seeds[0]}]({column}.png)"]
-    (folder / "README.md").write_text("\n".join(text) + "\n")
-
-
-def _sizes(table: list[dict], kind: str) -> str:
-    """How many samples were judged: in one number where it is the same for all rows."""
-    if len({(entry["n"], entry["judged"]) for entry in table}) == 1:
-        return f"n = {table[0]['n']} {table[0]['judged']} samples per {kind}"
-    listed = ", ".join(f"{entry['name']} {entry['n']} {entry['judged']}" for entry in table)
-    return f"n, samples per {kind}: {listed}"
-
-
-def _line(entry: dict, parts: list[str]) -> str:
-    cells = []
-    for part in parts:
-        ours, paper = entry[part], entry["paper"].get(part)
-        cells += [_ours(ours) if ours else "-", _paper(paper)]
-    return f"| {entry['name']} | " + " | ".join(cells) + " |"
-
-
-def _ours(figures: dict) -> str:
-    values = figures["values"]
-    spread = f" ({figures['low']:.1f} to {figures['high']:.1f})" if len(values) > 1 else ""
-    return f"{figures['mean']:.1f}{spread}: {', '.join(f'{value:.1f}' for value in values)}"
-
-
-def _paper(stated: float | tuple[int, int] | None) -> str:
-    if stated is None:
-        return "-"
-    if isinstance(stated, tuple):
-        right, n = stated
-        return f"{100 * right / n:.1f} ({right}/{n})"
-    return f"{stated:.1f}"

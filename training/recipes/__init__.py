@@ -55,6 +55,7 @@ class Recipe:
         title: what the table shows, and where it stands in the paper.
         rows: in the order in which they are trained.
         seeds: each row is trained once for each; not used where there are folds.
+        differs: why ours and theirs differ on the same kind of data, as far as it is known.
         findings: "module:function" from (row name -> seed -> run folder) to lines that stand below
             the table.
         drawn: "module:function" from the same and a folder to lines that show what it has drawn
@@ -71,6 +72,7 @@ class Recipe:
 
     title: str
     rows: tuple[Row, ...]
+    differs: str
     findings: str
     seeds: tuple[int, ...] = (0,)
     drawn: str = ""
