@@ -13,6 +13,8 @@ from datasets.errors import InputError
 
 SPLITS = ("train", "validation", "test")
 
+OWN_COLUMNS = ("key", "label", "part", "digest", "group")  # of a table's frame, see `Table`
+
 
 @dataclass(frozen=True)
 class Table:

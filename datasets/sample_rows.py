@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+from datasets.base import OWN_COLUMNS
 from datasets.column_roles import Decision, some
 from datasets.errors import InputError
 from datasets.own_data import PART_NAMES
 from datasets.sheets import TABLE_SUFFIXES, Sheet
 
-_OWN = ("key", "label", "part", "digest", "group")  # columns of a frame that have a meaning
 _DRIVE = re.compile(r"[A-Za-z]:/")
 
 
@@ -106,7 +106,7 @@ def failures_of_rows(
 
 def own_name(name: str, decision: Decision) -> str:
     """What a column of the table is called in the frame."""
-    if name not in _OWN or name == decision.group == "group":
+    if name not in OWN_COLUMNS or name == decision.group == "group":
         return name
     return f"table_{name}"
 

@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from datasets.base import Splits, Table
+from datasets.base import OWN_COLUMNS, Splits, Table
 from datasets.errors import InputError
 from datasets.taxonomy import Taxonomy
+from models.about import About
 from models.cards import render
 from models.explanation.means import FILE as MEANS
 from models.explanation.means import Means
@@ -36,7 +37,7 @@ from training.baselines import Comparison
 from training.calibration import Calibration
 from training.callbacks import HISTORY, STATE
 from training.distribution import setting
-from training.evaluation import Result
+from training.evaluation import Result, accuracy_by_value
 from training.processes import is_first, on_first
 
 DEVICES = "devices.json"  # of a draft: what it has been trained on
@@ -74,6 +75,7 @@ class Run:
         taxonomy: whose leaves the classes are; None where they are none.
         trained_on: parts that the network has learnt from.
         groups: task -> groups of artists (`datasets.artist_groups`) that it has learnt.
+        about: what holds for all runs of its family.
         means: what explanations measure contributions against.
     """
 
@@ -96,6 +98,7 @@ class Run:
     taxonomy: Taxonomy | None = None
     trained_on: tuple[str, ...] = ("train",)
     groups: dict = field(default_factory=dict)
+    about: About | None = None
     means: Means = field(default_factory=lambda: Means({}))
 
     @cached_property
@@ -298,10 +301,24 @@ def _card(run: Run, metadata: dict) -> str:
         run=run,
         metadata=metadata,
         sizes=run.splits.sizes(),
+        judged=run.splits.parts()[-1],
+        groups=_by_group(run),
         certainty=rejection_lines(run),
         specificity=run.specificity.lines() if run.specificity else [],
         shown=SHOWN_CLASSES,
     )
+
+
+def _by_group(run: Run) -> dict[str, dict]:
+    """Accuracy by the groups that the table's further columns name, of the part judged last."""
+    part = run.splits.parts()[-1]
+    rows = run.splits[part]
+    frame = run.table.frame.iloc[rows]
+    own = {*OWN_COLUMNS, *run.table.ranks, *(column.name for column in run.table.columns)}
+    own |= {name for name in frame if (frame[name] == frame["label"]).all()}
+    frame = frame.drop(columns=own, errors="ignore")
+    hits = run.probabilities[part].argmax(axis=1) == run.table.targets[rows]
+    return accuracy_by_value(frame, hits)
 
 
 def verify_run(folder: Path, model: str | None = None) -> None:

@@ -26,6 +26,7 @@ from datasets import load_table, pipelines
 from datasets.base import Division, Splits, Table
 from datasets.errors import InputError
 from models import artefact
+from models.about import about_of
 from models.explanation.anatomy import Anatomy
 from models.explanation.means import training_means
 from models.options import Options, split_as_told
@@ -254,6 +255,7 @@ class NNModel(abc.ABC):
             taxonomy=self.taxonomy,
             trained_on=self.learnt_parts(),
             groups=dict(self.groups),
+            about=about_of(type(self)),
             means=training_means(self, outputs["train"]),
             started=self._started,
         )

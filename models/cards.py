@@ -23,5 +23,10 @@ def render(template: str, **values) -> str:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"p_text": p_text, "setting_text": setting_text}
+    environment.filters |= {"p_text": p_text, "setting_text": setting_text, "bounded": _bounded}
     return environment.get_template(template).render(**values)
+
+
+def _bounded(share: float, bounds) -> str:
+    """A share in percent with its interval."""
+    return f"{100 * share:.1f} % ({100 * bounds[0]:.1f} to {100 * bounds[1]:.1f})"

@@ -19,6 +19,7 @@ from datasets import DATASETS
 from datasets.base import SPLITS, shuffled_split
 from datasets.errors import InputError
 from models import MODELS, model_class
+from models.about import about_of
 from models.artefact import read_history, verify_run
 from models.backbones import build_backbone
 from models.base import PIPELINES, NNModel
@@ -294,6 +295,15 @@ def test_the_cards_snippets_run_without_the_zoo(train_one):
     answers = _executed(["-I"], folders, snippets, cwd="/", env=environment)
     for name, answer in zip(MODELS, answers, strict=True):
         assert answer.split(" [")[0] in train_one(name).table.labels
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_family_says_what_it_is_for_and_whom_to_cite(name):
+    about = about_of(model_class(name))
+    for words in (about.intended, about.unsuited, about.ethics):
+        assert len(words.split()) > 15 and words.endswith(".")
+    assert re.fullmatch(r"@\w+\{\w+,\n.*year = \{20\d\d\}.*\n\}", about.cite, re.DOTALL)
+    assert about.cite.count("{") == about.cite.count("}")
 
 
 def test_the_cards_keras_snippets_run_beside_the_zoo(train_one):

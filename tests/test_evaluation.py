@@ -3,10 +3,12 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import metrics
 
 from training.evaluation import (
+    accuracy_by_value,
     evaluate,
     expected_calibration_error,
     permutation_drops,
@@ -177,3 +179,20 @@ def test_permutation_drop_finds_the_decisive_modality():
     # Shuffling leaves one answer of four right by chance.
     assert drops["decisive"] == pytest.approx(0.75, abs=0.06)
     np.testing.assert_array_equal(arrays["decisive"], targets)
+
+
+def test_accuracy_by_value_takes_columns_of_groups_alone():
+    frame = pd.DataFrame(
+        {
+            "site": ["a"] * 6 + ["b"] * 6,
+            "one": ["x"] * 12,
+            "each": [str(number) for number in range(12)],
+            "rare": ["x"] * 10 + ["y"] * 2,
+            "gaps": ["x"] * 6 + [""] * 6,
+        }
+    )
+    hits = np.array([1, 1, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1], bool)
+    found = accuracy_by_value(frame, hits)
+    assert list(found) == ["site"]
+    assert found["site"]["a"] == {"accuracy": 0.5, "interval": list(wilson_interval(3, 6)), "n": 6}
+    assert found["site"]["b"]["accuracy"] == 1

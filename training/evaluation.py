@@ -102,6 +102,32 @@ def wilson_interval(hits: int, total: int) -> tuple[float, float]:
     return float(bounds.low), float(bounds.high)
 
 
+def accuracy_by_value(frame, hits, most: int = 12, least: int = 5) -> dict[str, dict]:
+    """How well the samples of each group are answered: those of one site, artist or country.
+
+    Args:
+        frame: one row per sample, text; a column with 2 to `most` values that are all given and
+            stand in at least `least` samples each is one of groups.
+        hits: (samples,) whether the answer is right.
+
+    Returns:
+        Column -> value -> {"accuracy", "interval" (Wilson, 95 %), "n"}.
+    """
+    hits, found = np.asarray(hits, bool), {}
+    for column in frame:
+        values = frame[column].astype(str)
+        counts = values.value_counts()
+        if not 2 <= len(counts) <= most or counts.min() < least or "" in counts.index:
+            continue
+        found[column] = {}
+        for value in sorted(counts.index):
+            of_value = hits[(values == value).to_numpy()]
+            right, n = int(of_value.sum()), len(of_value)
+            bounds = list(wilson_interval(right, n))
+            found[column][value] = {"accuracy": right / n, "interval": bounds, "n": n}
+    return found
+
+
 def expected_calibration_error(confidence, hit, bins: int = CALIBRATION_BINS) -> float:
     """Mean gap of confidence and accuracy over bins of equal width (Naeini et al. 2015, AAAI)."""
     place = np.clip((np.asarray(confidence) * bins).astype(int), 0, bins - 1)
