@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
-import json
 import os
 import platform
 import shutil
-import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,25 +20,21 @@ from datasets.errors import InputError
 from datasets.taxonomy import Taxonomy
 from models.about import About
 from models.cards import render
+from models.drafts import DEVICES, REFIT, release
 from models.explanation.means import FILE as MEANS
 from models.explanation.means import Means
 from models.inputs import inputs_to_json
 from models.nearest import write_reference
-from models.options import same_training
 from models.run_certainty import certainty, rejection_lines
 from models.run_report import write_report
-from models.runs import PREDICTIONS, draft_folder, draft_run, read_json
+from models.runs import PREDICTIONS, draft_run, read_json, write_json
 from models.savedmodel import LABELS, NETWORK, write_savedmodel
 from models.species.run_specificity import KEPT, TAXONOMY, RunSpecificity
 from training.baselines import Comparison
 from training.calibration import Calibration
 from training.callbacks import HISTORY, STATE
-from training.distribution import setting
 from training.evaluation import Result, accuracy_by_value
-from training.processes import is_first, on_first
 
-DEVICES = "devices.json"  # of a draft: what it has been trained on
-REFIT = "refit"  # where a second training lies in a draft
 EXAMPLES = 256
 EXAMPLE_BYTES = 2**27  # before they are compressed; a minute of sound has ten million
 SHOWN_CLASSES = 100  # names in the card; of more it gives the number
@@ -107,80 +100,6 @@ class Run:
         return None if self.taxonomy is None else RunSpecificity.of(self)
 
 
-def open_draft(out: Path, model: str, run: str, config: dict, resume: bool) -> Path:
-    """The hidden folder in which a run grows until it is whole.
-
-    Raises:
-        InputError: the run exists, a draft of it lies there and `resume` is off, or the options
-            differ from those it began with.
-    """
-    draft = draft_folder(out, model, run)
-    check_place(out, model, run)
-    if draft.exists() and resume:
-        if not same_training(read_json(draft, "config.json"), config):
-            raise InputError(
-                f"{model}/{run} began with other options, see {draft / 'config.json'}: "
-                "give the same ones, or start a new --run"
-            )
-        return draft
-    if draft.exists():
-        raise InputError(
-            f"an interrupted training of {model}/{run} lies in {draft}: "
-            "go on with --resume, or choose another --run"
-        )
-    draft.mkdir(parents=True)
-    write_json(draft / "config.json", config)
-    return draft
-
-
-def begin_draft(out: Path, model: str, run: str, config: dict, resume: bool) -> Path:
-    """Where this process trains: `open_draft`, or of several processes a copy of it in all others.
-
-    What it trains on is noted; after an interruption that may be something else.
-
-    Raises:
-        InputError: as `open_draft`, or this process does not see the draft.
-        DeviceError: in the other processes, where the first one could not open it.
-    """
-
-    def opened() -> str:
-        draft = open_draft(out, model, run, config, resume)
-        noted = read_json(draft, DEVICES) if (draft / DEVICES).exists() else []
-        used = setting().to_json()
-        write_json(draft / DEVICES, [*noted, used] if used not in noted else noted)
-        return str(draft.resolve())
-
-    draft = Path(on_first(opened))
-    if not is_first():
-        if not draft.is_dir():
-            raise InputError(f"{draft} is not there: --out must be a folder that all hosts share")
-        folder = tempfile.TemporaryDirectory(prefix="menagerie-")
-        atexit.register(folder.cleanup)
-        draft = Path(shutil.copytree(draft, folder.name, dirs_exist_ok=True))
-    on_first(lambda: "")  # no copy is taken of what changes
-    return draft
-
-
-def check_place(out: Path, model: str, run: str) -> None:
-    """Make sure that a run can be written, before any work is put into it.
-
-    Raises:
-        InputError: the run exists, or nothing can be written there.
-    """
-    if (out / model / run).exists():
-        raise InputError(f"the run {out / model / run} exists: choose another --run")
-    there = next(path for path in (out / model, *(out / model).parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError(
-            f"no run can be written to {out}: {there} is no folder to write to; give another --out"
-        )
-
-
-def drop_draft(draft: Path) -> None:
-    """Forget a training that cannot be gone on with."""
-    shutil.rmtree(draft)
-
-
 def write_run(draft: Path, run: Run) -> Path:
     """Complete a draft and rename it into place."""
     run.network.save(draft / NETWORK)
@@ -204,6 +123,7 @@ def write_run(draft: Path, run: Run) -> Path:
     for old in (*draft.glob("*.weights.h5"), draft / STATE, draft / DEVICES):
         old.unlink(missing_ok=True)
     shutil.rmtree(draft / REFIT, ignore_errors=True)
+    release(draft)
     folder = draft.parent / draft_run(draft)
     os.rename(draft, folder)
     return folder
@@ -359,10 +279,6 @@ def load_savedmodel(folder: Path):
 def read_history(folder: Path) -> pd.DataFrame:
     """One row per epoch; see `training.callbacks.History` for the columns."""
     return pd.read_csv(Path(folder, HISTORY))
-
-
-def write_json(path: Path, content) -> None:
-    path.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
 
 
 def _sealed_files(draft: Path) -> list[Path]:

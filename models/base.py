@@ -25,7 +25,7 @@ import numpy as np
 from datasets import load_table, pipelines
 from datasets.base import Division, Splits, Table
 from datasets.errors import InputError
-from models import artefact
+from models import artefact, drafts
 from models.about import about_of
 from models.explanation.anatomy import Anatomy
 from models.explanation.means import training_means
@@ -171,7 +171,7 @@ class NNModel(abc.ABC):
         if self.options.refit:
             check_refit(self)
         processes.check_same(self.splits.fingerprint(self.table), "data, or another split of them,")
-        self._draft = artefact.begin_draft(
+        self._draft = drafts.begin_draft(
             self.out, self.name(), self.run, self.options.to_json(), resume
         )
         self._views = baseline_views(self, PIPELINES)  # before the backbone is fine-tuned
@@ -180,15 +180,15 @@ class NNModel(abc.ABC):
             self._unseen = self.outputs(self.table.take(self.splits.validation))
             if self.options.refit:
                 twin = untrained_twin(self)
-                twin._train(self._draft / artefact.REFIT, f"{self.name()} again,")
+                twin._train(self._draft / drafts.REFIT, f"{self.name()} again,")
                 self.model = twin.model
                 self.notes.append(REFIT_NOTE)
         except ArithmeticError:
-            artefact.drop_draft(self._draft)
+            drafts.drop_draft(self._draft)
             raise
         except processes.LostProcessError:
             if not processes.is_first():  # whose draft is gone on with
-                artefact.drop_draft(self._draft)
+                drafts.drop_draft(self._draft)
             raise
 
     def _train(self, folder: Path, title: str) -> None:
@@ -206,6 +206,7 @@ class NNModel(abc.ABC):
             seed=self.options.seed,
             folder=folder,
             title=title,
+            tensorboard=self.options.tensorboard,
         )
         # Outputs that only the training needed, such as those of coarser ranks, stay behind.
         kept = {name: network.output[name] for name in OUTPUTS}

@@ -9,6 +9,7 @@ import shlex
 import types
 import typing
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import ClassVar
 
 from datasets import DATASETS, SYNTHETIC
@@ -19,7 +20,8 @@ from datasets.folds import Fold, grouped
 UNGROUPED_RULES = ("shuffled", "official")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 DISTRIBUTIONS = ("none", "auto", "hosts")
-DEVICE_OPTIONS = ("precision", "distribute")  # where a run trains, not what it learns
+# Where a run trains and who watches it, not what it learns.
+DEVICE_OPTIONS = ("precision", "distribute", "tensorboard")
 
 
 def option(help_text: str, default=None, choices=None, minimum=None, maximum=None, above=None):
@@ -91,6 +93,10 @@ class Options:
         "none",
         choices=DISTRIBUTIONS,
     )
+    tensorboard: bool = option(
+        "write what TensorBoard draws, RUN/tensorboard; of a training, OUT/MODEL/.RUN.partial/...",
+        False,
+    )
 
     def __post_init__(self):
         self._choose_data()
@@ -98,6 +104,10 @@ class Options:
         for field in dataclasses.fields(self):
             self._set(field.name, _checked(field, self._type(field), getattr(self, field.name)))
         self._check_split()
+        if self.tensorboard and find_spec("tensorboard") is None:
+            raise InputError(
+                '--tensorboard needs TensorBoard: pip install -e ".[tensorboard]", or leave it out'
+            )
 
     def _set(self, name, value):
         object.__setattr__(self, name, value)

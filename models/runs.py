@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from datasets.errors import InputError
@@ -66,6 +67,13 @@ def read_json(folder: Path, name: str):
         raise InputError(f"{path} is missing: {folder} holds no whole run") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}): restore it from a copy") from None
+
+
+def write_json(path: Path, content) -> None:
+    """Write a JSON file in one step: a kill leaves the old one or the new one."""
+    draft = path.with_name(f".{path.name}.partial")
+    draft.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
+    os.replace(draft, path)
 
 
 def drafts(out: Path, model: str) -> list[Path]:

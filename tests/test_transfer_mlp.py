@@ -9,11 +9,11 @@ import pytest
 
 from datasets.base import shuffled_split
 from datasets.errors import InputError
-from models.artefact import load_savedmodel, write_json
+from models.artefact import load_savedmodel
 from models.music.mel_dcnn import MelDCNN
 from models.music.segments import Segments
 from models.music.transfer_mlp import TransferMLP
-from models.runs import read_json
+from models.runs import read_json, write_json
 from models.savedmodel import write_savedmodel
 from tests.tone_tracks import DENSE, RATE, make_small, tone_tracks
 

@@ -76,9 +76,6 @@ class History(keras.callbacks.Callback):
     Columns: phase, epoch (from 1), loss, accuracy, val_loss, val_accuracy, learning_rate (that of
     the epoch), seconds; and `task` where each epoch learns one of several, whose name is then that
     of the epoch's model.
-
-    Raises:
-        ArithmeticError: the loss of an epoch is not a finite number.
     """
 
     def __init__(self, folder: Path, phase: str, tells_task: bool = False):
@@ -96,11 +93,37 @@ class History(keras.callbacks.Callback):
         row |= {"learning_rate": rate, "seconds": time.perf_counter() - self._start}
         # Phases differ in what they tell, so the columns can grow.
         earlier = [pd.read_csv(self.path)] if self.path.exists() else []
-        pd.concat([*earlier, pd.DataFrame([row])]).to_csv(self.path, index=False)
-        if not math.isfinite(row["loss"]):
-            raise ArithmeticError(
-                f"the loss became {row['loss']} in epoch {epoch + 1}: try a lower --learning-rate"
-            )
+        _write_table(pd.concat([*earlier, pd.DataFrame([row])]), self.path)
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Ends a training at the first batch whose loss is not a finite number.
+
+    Args:
+        batch_size: samples of a batch, to say which samples of the epoch they were.
+
+    Raises:
+        ArithmeticError: names epoch, batch and samples.
+    """
+
+    def __init__(self, batch_size: int):
+        super().__init__()
+        self.batch_size = batch_size
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch, self._done = epoch, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        begun, self._done = self._done, batch + 1
+        if math.isfinite(float(logs["loss"])):  # a mean over the epoch, which keeps a NaN
+            return
+        first, last = begun * self.batch_size + 1, (batch + 1) * self.batch_size
+        batches = f"batch {batch + 1}" if batch == begun else f"batches {begun + 1} to {batch + 1}"
+        raise ArithmeticError(
+            f"the loss became {float(logs['loss'])} in epoch {self._epoch + 1}, {batches} "
+            f"(samples {first} to {last} in the order of that epoch): look for values that are "
+            "huge among the measurements, or try a lower --learning-rate"
+        )
 
 
 class ObjectiveFigures(keras.callbacks.Callback):
@@ -146,7 +169,7 @@ class KeepBest(keras.callbacks.Callback):
         value = self.sign * logs[self.figure]
         if value > self.best:
             self.best = value
-            self.model.save_weights(self.path)
+            _write_weights(self.model, self.path)
 
     def on_train_end(self, logs=None):
         self.model.load_weights(self.path)
@@ -171,7 +194,7 @@ class Checkpoint(keras.callbacks.Callback):
             return
         start = time.perf_counter()
         weights = self.folder / f"checkpoint-{self.phase}-{done}.weights.h5"
-        self.network.save_weights(weights)
+        _write_weights(self.network, weights)
         write_state(self.folder, {"phase": self.phase, "epoch": done, "weights": weights.name})
         for old in self.folder.glob("checkpoint-*.weights.h5"):
             if old != weights:
@@ -224,4 +247,22 @@ def forget_later_epochs(folder: Path, phase: str, epoch: int) -> None:
     if kept.empty:
         path.unlink()
     else:
-        kept.to_csv(path, index=False)
+        _write_table(kept, path)
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    """Replace a table in one step: a kill or a full disk leaves the old one."""
+    draft = path.with_name(f"new-{path.name}")
+    table.to_csv(draft, index=False)
+    os.replace(draft, path)
+
+
+def _write_weights(network: keras.Model, path: Path) -> None:
+    """Replace weights in one step: a kill or a full disk leaves the old ones."""
+    draft = path.with_name(f"new-{path.name}")
+    try:
+        network.save_weights(draft)
+    except BaseException:
+        draft.unlink(missing_ok=True)  # which also makes room on a full disk
+        raise
+    os.replace(draft, path)

@@ -96,6 +96,7 @@ def begin(precision: str, distribute: str) -> Setting:
     keras.config.set_dtype_policy(policy)
     number = 1 if distribute == "none" else len(found)
     if backend == "tensorflow":
+        _compute_alike()
         _set_strategy(number)
     if backend == "jax" and distribute == "hosts":
         import jax
@@ -127,6 +128,13 @@ def gains_nothing() -> bool:
     """Whether networks train in half the bits on a processor that is not faster by it."""
     found = _FINDERS[keras.backend.backend()]()[0]
     return setting().precision != "float32" and found.capability < min(HALF_FLOATS)
+
+
+def _compute_alike() -> None:
+    """Let every repetition of an operation give the same bits, whatever threads do."""
+    import tensorflow as tf
+
+    tf.config.experimental.enable_op_determinism()
 
 
 def _tensorflow_devices() -> list[Device]:

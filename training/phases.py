@@ -16,6 +16,7 @@ from training.callbacks import (
     Progress,
     Resume,
     SeedEpochs,
+    StopOnNaN,
     forget_later_epochs,
     read_state,
 )
@@ -106,7 +107,9 @@ class Pipelines:
     view: Callable
 
 
-def train_phases(network, phases, train, validation, pipelines, fit, *, seed, folder, title):
+def train_phases(
+    network, phases, train, validation, pipelines, fit, *, seed, folder, title, tensorboard=False
+):
     """Train a network phase by phase and leave history and checkpoints in `folder`.
 
     What an earlier, interrupted call left there is gone on with.
@@ -121,6 +124,7 @@ def train_phases(network, phases, train, validation, pipelines, fit, *, seed, fo
         seed: seeds the order of the samples and what is drawn in training.
         folder: where `history.csv` and the checkpoints go.
         title: shown before the progress bar.
+        tensorboard: whether to write what TensorBoard draws, below `folder`.
 
     Raises:
         ArithmeticError: the loss became NaN or infinite.
@@ -141,13 +145,14 @@ def train_phases(network, phases, train, validation, pipelines, fit, *, seed, fo
         _train_phase(
             network, phase, train, validation, pipelines, fit,
             index=index, seed=seed + index, folder=folder, title=title,
-            state=state if resumed else None,
+            state=state if resumed else None, tensorboard=tensorboard,
         )  # fmt: skip
 
 
 def _train_phase(
-    network, phase, train, validation, pipelines, fit, *, index, seed, folder, title, state
-):
+    network, phase, train, validation, pipelines, fit, *, index, seed, folder, title, state,
+    tensorboard,
+):  # fmt: skip
     set_trainable(network, phase.trainable, phase.batch_norm)
     wanted = {"probabilities": phase.output} | {name: name for name in _needs(phase)}
     wanted |= {task.output: task.output for task in phase.tasks}
@@ -177,6 +182,7 @@ def _train_phase(
     progress = Progress(f"{title} {phase.name}", phase.epochs, steps, first)
     callbacks = [
         progress,
+        StopOnNaN(phase.batch_size),
         SeedEpochs(seed),
         *([ObjectiveFigures(phase.sampling)] if phase.objective else []),
         History(folder, phase.name, bool(phase.tasks)),
@@ -187,6 +193,9 @@ def _train_phase(
         callbacks.append(Resume(folder, phase.name, state, phase.callbacks, trained))
     if phase.keep_best:
         callbacks.append(KeepBest(folder, phase.name, phase.keep_best, first))
+    if tensorboard:
+        place = folder / "tensorboard" / phase.name
+        callbacks.append(keras.callbacks.TensorBoard(place, write_graph=False))
     callbacks.append(Checkpoint(folder, index, phase.epochs, trained))
     try:
         fit_epochs(trained, phase, samples, validation, pipelines, seed, first, callbacks)

@@ -14,8 +14,8 @@ import keras
 import pandas as pd
 
 from datasets.errors import InputError
-from models.artefact import check_place, write_json
 from models.commands.parser import percent, print_json, share_with_interval
+from models.drafts import check_place
 from models.fold_results import (
     Results,
     fold_run,
@@ -23,7 +23,7 @@ from models.fold_results import (
     summary_folder,
 )
 from models.options import same_training
-from models.runs import SUMMARY, has_draft, read_json
+from models.runs import SUMMARY, has_draft, read_json, write_json
 from training.reports import plot_fold_accuracies
 from training.statistics import mean_over_runs
 

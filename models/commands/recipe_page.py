@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from models.artefact import read_history, write_json
-from models.runs import read_json
+from models.artefact import read_history
+from models.runs import read_json, write_json
 from training.recipes import Recipe
 from training.reports import plot_comparison
 from training.statistics import mean_over_runs

@@ -13,9 +13,9 @@ from datasets.audit import audit
 from datasets.errors import InputError
 from datasets.folds import fold_notes, group_notes
 from models import MODELS, model_class
-from models.artefact import check_place
 from models.commands.cross_validation import CrossValidation
 from models.commands.parser import Parser, percent, print_json, share_with_interval
+from models.drafts import check_place
 from models.run_baselines import baseline_lines
 from models.runs import draft_run, drafts, has_draft, read_json
 from models.species.run_specificity import RULE, specificity_line
@@ -47,6 +47,8 @@ def run(words: list[str]) -> int:
         os._exit(1)  # JAX would wait for the process that is gone, and then abort
     except (ArithmeticError, DeviceError) as error:
         raise InputError(str(error)) from error
+    except OSError as error:  # a full disk, or one that is gone
+        raise InputError(f"{error.strerror or error}; {_how_to_go_on(training)}") from error
     if is_first():
         training.report()
     return 0
