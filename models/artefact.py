@@ -23,6 +23,7 @@ from models.cards import render
 from models.drafts import DEVICES, REFIT, release
 from models.explanation.means import FILE as MEANS
 from models.explanation.means import Means
+from models.explanation.mistakes import ExplainedMistakes
 from models.inputs import inputs_to_json
 from models.nearest import write_reference
 from models.run_certainty import certainty, rejection_lines
@@ -63,6 +64,7 @@ class Run:
         other_probabilities: (samples, classes) of samples of no class; None without such samples.
         modality_drop: modality -> test accuracy lost when it is shuffled.
         baselines: simple classifiers on the same split.
+        mistakes: explains those that it has made.
         notes: lines to stand in card and report, such as which branches were used.
         started: when the training began.
         taxonomy: whose leaves the classes are; None where they are none.
@@ -87,6 +89,7 @@ class Run:
     modality_drop: dict[str, float]
     baselines: Comparison
     notes: tuple[str, ...]
+    mistakes: ExplainedMistakes
     started: datetime
     taxonomy: Taxonomy | None = None
     trained_on: tuple[str, ...] = ("train",)

@@ -29,6 +29,8 @@ from models import artefact, drafts
 from models.about import about_of
 from models.explanation.anatomy import Anatomy
 from models.explanation.means import training_means
+from models.explanation.mistakes import ExplainedMistakes
+from models.modality_drops import modality_drops
 from models.options import Options, split_as_told
 from models.refit import NOTE as REFIT_NOTE
 from models.refit import check_refit, untrained_twin
@@ -40,7 +42,7 @@ from models.steps import SetBy
 from training import distribution, processes, reports
 from training.calibration import Calibration, calibrate
 from training.epochs import compute, compute_in_pieces
-from training.evaluation import Result, evaluate, permutation_drops
+from training.evaluation import Result, evaluate
 from training.frozen_outputs import through_frozen
 from training.phases import Phase, Pipelines, train_phases
 
@@ -248,7 +250,7 @@ class NNModel(abc.ABC):
             embeddings=outputs["train"]["embedding"],
             calibration=calibrate(*answers["validation"]),
             other_probabilities=others,
-            modality_drop=self._modality_drops(),
+            modality_drop=modality_drops(self),
             baselines=compare_run(
                 self._views, self.table, self.splits, probabilities, self.options.seed
             ),
@@ -257,6 +259,7 @@ class NNModel(abc.ABC):
             trained_on=self.learnt_parts(),
             groups=dict(self.groups),
             about=about_of(type(self)),
+            mistakes=ExplainedMistakes(self),
             means=training_means(self, outputs["train"]),
             started=self._started,
         )
@@ -392,9 +395,3 @@ class NNModel(abc.ABC):
                 "that stands in metrics.json"
             )
         return evaluate(*self._answer(part), self.labels)
-
-    def _modality_drops(self) -> dict[str, float]:
-        """What the test accuracy loses when one of several modalities is shuffled."""
-        if len(self.inputs) < 2 or "test" not in self.splits.parts():
-            return {}
-        return permutation_drops(self.probabilities, *self._arrays("test"), self.options.seed)

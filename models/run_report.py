@@ -23,6 +23,7 @@ CURVE_CAPTIONS = {
     "loss_weights": "Learnt weights s of the losses (Kendall et al. 2018)",
 }
 SHOWN = 14
+EXPLAINED = 4  # of the mistakes that are shown
 SHOWN_PAIRS = 8
 
 
@@ -136,14 +137,21 @@ def _mistakes(run, folder: Path) -> dict:
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:SHOWN]
     if "image" not in run.table.modalities or not len(wrong):
         return {}
-    path = reports.plot_mistakes(
-        _pictures(run.table, rows[wrong]),
-        [run.table.labels[index] for index in targets[wrong]],
-        [run.table.labels[index] for index in answers[wrong]],
-        confidence[wrong],
-        folder / "mistakes.png",
+    truths, given = (
+        [run.table.labels[index] for index in classes[wrong]] for classes in (targets, answers)
     )
-    return {"Most confident mistakes": [(f"{part}: true class -> answer, confidence", path)]}
+    path = reports.plot_mistakes(
+        _pictures(run.table, rows[wrong]), truths, given, confidence[wrong], folder / "mistakes.png"
+    )
+    drawn = [(f"{part}: true class -> answer, confidence", path)]
+    few = wrong[:EXPLAINED]
+    maps = [run.mistakes.maps(rows[at], [answers[at], targets[at]]) for at in few]
+    if None not in maps:
+        path = folder / "mistakes_explained.png"
+        images, heats = zip(*maps, strict=True)
+        reports.plot_mistake_maps(images, heats, truths[: len(few)], given[: len(few)], path)
+        drawn.append(("Where the picture speaks for the answer, and where for the truth", path))
+    return {"Most confident mistakes": drawn}
 
 
 def _data_figures(run, found: Audit, folder: Path) -> list:

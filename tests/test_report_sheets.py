@@ -245,3 +245,19 @@ def legend_of(figure):
     (legend,) = figure.legends
     texts = [text.get_text() for text in legend.get_texts()]
     return texts, [patch.get_facecolor() for patch in legend.get_patches()]
+
+
+def test_maps_of_mistakes_stand_beside_the_picture(tmp_path, drawn):
+    images, hot, cold = list(faces(2)), np.eye(3), np.zeros((3, 3))
+    path = reports.plot_mistake_maps(
+        [image.reshape(*image.shape[:2], -1) for image in images],
+        [(hot, cold), (cold, hot)],
+        ["sad", "fear"],
+        ["fear", "sad"],
+        tmp_path / "a.png",
+    )
+    assert path.stat().st_size > 5000
+    assert [text for text in captions(drawn[0]) if text] == [
+        "as the network sees it", "for fear", "nothing for sad",
+        "as the network sees it", "nothing for sad", "for fear",
+    ]  # fmt: skip

@@ -33,7 +33,12 @@ from training.reports.explanations import (
 )
 from training.reports.folds import plot_fold_accuracies
 from training.reports.importances import plot_importances
-from training.reports.pictures import plot_mistakes, plot_pairs, plot_samples
+from training.reports.pictures import (
+    plot_mistake_maps,
+    plot_mistakes,
+    plot_pairs,
+    plot_samples,
+)
 from training.reports.specificity import plot_depth_by_target, plot_shares
 from training.reports.tables import write_classification_report, write_confusion_csv
 from training.reports.trends import plot_trends
@@ -64,6 +69,7 @@ __all__ = [
     "plot_hierarchical_coverage",
     "plot_history",
     "plot_importances",
+    "plot_mistake_maps",
     "plot_mistakes",
     "plot_pairs",
     "plot_reliability",

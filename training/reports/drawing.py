@@ -46,6 +46,34 @@ def open_frame(axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def heat(axes, image: np.ndarray, values: np.ndarray, extent) -> bool:
+    """Draw a pale picture and, over it, where something is positive.
+
+    Args:
+        axes: to draw on.
+        image: (height, width, channels), 0 to 255.
+        values: (rows, columns), 0 or more.
+        extent: left, top, right and bottom of what they cover, in pixels of the picture.
+
+    Returns:
+        Whether any of them is positive.
+    """
+    height, width = image.shape[:2]
+    grey = image.mean(axis=-1)
+    axes.imshow(255 - 0.6 * (255 - grey), cmap="gray", vmin=0, vmax=255)
+    left, top, right, bottom = extent
+    strongest = float(values.max())
+    if strongest > 0:
+        level = values / strongest
+        axes.imshow(
+            level, cmap="inferno", vmin=0, vmax=1, alpha=np.clip(1.3 * level, 0, 0.8),
+            extent=(left, right, bottom, top), interpolation="bilinear",
+        )  # fmt: skip
+    axes.set_xlim(-0.5, width - 0.5)
+    axes.set_ylim(height - 0.5, -0.5)
+    return strongest > 0
+
+
 def shown_classes(classes: int) -> np.ndarray:
     """Indices of the classes to name: all, or every second, third, ... of very many."""
     return np.arange(0, classes, ceil(classes / NAMED_CLASSES))

@@ -190,8 +190,6 @@ def _picture_height(seen: SeenPicture) -> float:
 
 def _picture(part, seen: SeenPicture) -> None:
     plain, mapped = part.subplots(1, 2)
-    height, width = seen.image.shape[:2]
-    grey = seen.image.mean(axis=-1)
     for axes in (plain, mapped):
         axes.set_axis_off()
     colour = seen.image[..., 0] if seen.image.shape[-1] == 1 else seen.image
@@ -201,19 +199,8 @@ def _picture(part, seen: SeenPicture) -> None:
         left, top, right, bottom = seen.box
         frame = {"fill": False, "edgecolor": drawing.PALETTE[3], "linewidth": 2}
         plain.add_patch(Rectangle((left, top), right - left, bottom - top, **frame))
-    mapped.imshow(255 - 0.6 * (255 - grey), cmap="gray", vmin=0, vmax=255)
-    left, top, right, bottom = seen.extent
-    strongest = float(seen.heat.max())
-    if strongest > 0:
-        level = seen.heat / strongest
-        mapped.imshow(
-            level, cmap="inferno", vmin=0, vmax=1, alpha=np.clip(1.3 * level, 0, 0.8),
-            extent=(left, right, bottom, top), interpolation="bilinear",
-        )  # fmt: skip
-    words = "speaks for the answer" if strongest > 0 else "no place speaks for it"
-    mapped.set_title(words, fontsize=9)
-    mapped.set_xlim(-0.5, width - 0.5)
-    mapped.set_ylim(height - 0.5, -0.5)
+    is_hot = drawing.heat(mapped, seen.image, seen.heat, seen.extent)
+    mapped.set_title("speaks for the answer" if is_hot else "no place speaks for it", fontsize=9)
 
 
 def _face(part, face: SeenFace) -> None:

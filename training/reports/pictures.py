@@ -74,6 +74,41 @@ def plot_mistakes(
     return drawing.save(_sheet(images, captions, width)[0], path)
 
 
+def plot_mistake_maps(
+    images: Sequence[np.ndarray],
+    maps: Sequence[tuple[np.ndarray, np.ndarray]],
+    truths: Sequence[str],
+    answers: Sequence[str],
+    path: Path,
+) -> Path:
+    """Draw mistakes, one on a line: the picture, what spoke for the answer, what for the truth.
+
+    Args:
+        images: (height, width, channels) each, 0 to 255; at least one.
+        maps: of each, for the answer and for the true class, (rows, columns), 0 or more, of the
+            whole picture.
+        truths: name of the true class of each.
+        answers: name of the class answered.
+        path: the PNG to write.
+    """
+    side = 2.4
+    figure = drawing.figure(3 * side, len(images) * (side * _box_shape(images) + 0.4))
+    grid = figure.subplots(len(images), 3, squeeze=False)
+    for (plain, *mapped), image, two, words in zip(
+        grid, images, maps, zip(answers, truths, strict=True), strict=True
+    ):
+        _show(plain, image.astype(np.uint8))
+        plain.set_title("as the network sees it", fontsize=8)
+        height, width = image.shape[:2]
+        for axes, values, word in zip(mapped, two, words, strict=True):
+            is_hot = drawing.heat(axes, image, values, (0, 0, width, height))
+            axes.set_axis_off()
+            axes.set_anchor("N")
+            name = drawing.short(word)
+            axes.set_title(f"for {name}" if is_hot else f"nothing for {name}", fontsize=8)
+    return drawing.save(figure, path)
+
+
 def plot_pairs(
     images_left: Sequence[np.ndarray],
     images_right: Sequence[np.ndarray],
