@@ -24,5 +24,7 @@ class About:
 
 
 def about_of(model: type) -> About | None:
-    """What the package of a model says about its family; None of a model outside of the zoo."""
-    return getattr(import_module(model.__module__.rpartition(".")[0]), "ABOUT", None)
+    """What a model's own module, or else the package of its family, says as `ABOUT`, if it does."""
+    own, family = model.__module__, model.__module__.rpartition(".")[0]
+    found = (getattr(import_module(name), "ABOUT", None) for name in (own, family) if name)
+    return next((about for about in found if about), None)

@@ -11,6 +11,8 @@ from PIL import Image
 
 import run
 from datasets.errors import InputError
+from datasets.images import Fit
+from models.snails.specimens import augmentation
 from models.snails.triplet_classifier import TripletClassifier
 from tests.snail_runs import ASKED, fixture_specimens, fixture_trained  # noqa: F401 (fixtures)
 
@@ -120,3 +122,11 @@ def test_mirrored_shells_are_refused_with_the_reason():
     with pytest.raises(InputError, match="sinistral"):
         TripletClassifier.Options(flip=True)
     assert TripletClassifier.Options(flip=True, chiral=False).flip
+
+
+def test_noise_is_told_in_deviations_of_the_pixels():
+    options = TripletClassifier.Options(preset="paper", noise=0.1)
+    fit = Fit(8, 8, 3)
+    found = augmentation(options, fit, lambda: ([200.0] * 3, [51.0, 25.5, 76.5]))
+    assert found.noise == pytest.approx(0.1 * 51 / 255)
+    assert augmentation(TripletClassifier.Options(), fit, None) != found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,12 +103,19 @@ def _by_taxonomy(table: Table, named: str | None) -> tuple[np.ndarray, str]:
     return distances, f"the columns {', '.join(above)}"
 
 
-def augmentation(options, fit: Fit) -> PictureAugmentation | None:
-    """What chance does to a picture of a specimen; it is mirrored only where that is allowed."""
+def augmentation(options, fit: Fit, pixels: Callable) -> PictureAugmentation | None:
+    """What chance does to a picture of a specimen; it is mirrored only where that is allowed.
+
+    Args:
+        options: of TripletClassifier.
+        fit: how the network sees pictures.
+        pixels: () -> mean and standard deviation of each colour, 0 to 255.
+    """
     if options.augmentation == "none":
         return None
     if options.augmentation == "paper":
-        return PictureAugmentation(fit, quarter_turns=True, noise=0.05, flip=options.flip)
+        noise = options.noise * float(np.mean(pixels()[1])) / 255
+        return PictureAugmentation(fit, quarter_turns=True, noise=noise, flip=options.flip)
     turns = options.augmentation == "turned"
     return PictureAugmentation(
         fit, area=(0.6, 1), aspect=(4 / 5, 5 / 4), turn=15, brightness=0.2, contrast=0.2,

@@ -156,6 +156,12 @@ class TripletClassifierOptions(FrozenBackboneOptions):
         "strong, and quarter turns; none",
         choices=("paper", "strong", "turned", "none"),
     )
+    noise: float = option(
+        "of --augmentation paper: its standard deviation, in those of the pixels",
+        0.05,
+        minimum=0.0,
+        maximum=1.0,
+    )
     flip: bool = option("mirror half of the pictures; refused for specimens with handedness", False)
     chiral: bool = option("whether the specimens have a handedness, as shells do", True)
     standardise: bool | None = option(
@@ -234,6 +240,14 @@ class TripletClassifier(NNModel):
     @property
     def anatomy(self) -> Anatomy:
         return Anatomy(parts=("image", "measurements") if self._measured else ())
+
+    @cached_property
+    def pixels(self) -> tuple[list, list]:
+        """Mean and standard deviation of each colour: of all parts, or of the training part."""
+        images = self.table.modalities["image"]
+        if self.options.normalise != "complete":
+            images = images[self.splits.train]
+        return pixel_statistics(images, self.inputs[0])
 
     @property
     def _measured(self) -> bool:
@@ -314,7 +328,7 @@ class TripletClassifier(NNModel):
             kind(options.learning_rate),
             {
                 "batch_size": options.batch_size,
-                "augment": augmentation(options, self.inputs[0]),
+                "augment": augmentation(options, self.inputs[0], lambda: self.pixels),
                 # A tenth of a small data set tells epochs apart by chance: the last one is kept.
                 "keep_best": "val_loss" if options.patience else None,
                 "plain_view": True,
@@ -344,11 +358,7 @@ class TripletClassifier(NNModel):
     def _pixels(self, image):
         if self.options.normalise == "backbone":
             return self.backbone.preprocess(image)
-        images = self.table.modalities["image"]
-        if self.options.normalise == "train":
-            images = images[self.splits.train]
-        statistics = pixel_statistics(images, self.inputs[0])
-        return standard_pixels(image, statistics, self.backbone.network)
+        return standard_pixels(image, self.pixels, self.backbone.network)
 
     def _encode(self, measurements):
         values = self.table.modalities["measurements"][self.splits.train]
