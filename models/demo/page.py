@@ -105,7 +105,11 @@ def _one(answerer: Answerer) -> None:
         said = gr.Markdown(elem_id="said")
         classes = gr.Label(label="Most probable classes", visible=False, elem_id="classes")
     sheet = gr.Image(
-        show_label=False, format="png", visible=False, elem_id="why", buttons=["download", "fullscreen"]
+        show_label=False,
+        format="png",
+        visible=False,
+        elem_id="why",
+        buttons=["download", "fullscreen"],
     )
     gallery = gr.Gallery(
         label="Most similar training specimens", columns=5, visible=False, elem_id="similar"
