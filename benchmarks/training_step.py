@@ -131,11 +131,13 @@ def _keras(name: str, kind: str, threads: int, samples: int, answers: bool):
 
 
 def _serving(made):
-    """What the network's SavedModel serves."""
+    """What the network's SavedModel serves: as in a run, without batch normalisations."""
     import tensorflow as tf
 
+    from models.folded_batch_norm import folded
+
     with tempfile.TemporaryDirectory() as folder:
-        made.export(folder, verbose=False)
+        folded(made).export(folder, verbose=False)
         loaded = tf.saved_model.load(folder)
 
     def answer(*tensors, loaded=loaded):  # the functions live as long as what was loaded

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import keras
 
+from models.folded_batch_norm import folded
+
 FOLDER, NETWORK, LABELS = "savedmodel", "model.keras", "labels.json"
 
 
@@ -49,6 +51,8 @@ def write_savedmodel(draft: Path, network: keras.Model, labels: tuple[str, ...])
 
 def _export(folder: Path, network: keras.Model, labels: tuple[str, ...]) -> None:
     import tensorflow as tf
+
+    network = folded(network)
 
     def serve(inputs):
         outputs = network(inputs, training=False)

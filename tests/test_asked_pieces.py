@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import run
 from datasets.errors import InputError
-from models.commands import asking
+from models.commands import asking, predict
 from models.commands.asking import asked_in_pieces, read_asked
 from models.commands.predict import answer_table
 from models.commands.whole_files import check_writable, whole_file
@@ -93,3 +94,13 @@ def test_a_file_that_breaks_off_leaves_the_old_one_and_no_draft(tmp_path):
         raise OSError(28, "No space left on device")
     assert path.read_text() == "old"
     assert [one.name for one in tmp_path.iterdir()] == ["answers.csv"]
+
+
+def test_predict_says_before_the_network_is_loaded_that_an_input_is_missing(
+    folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(predict, "AskedRun", lambda *_: pytest.fail("the network is loaded"))
+    monkeypatch.setattr(predict, "find_run", lambda *_: tmp_path)
+    monkeypatch.setattr(predict, "read_inputs", lambda *_: RECORDS)
+    assert run.main(["predict", "NN1", str(folder), str(folder / "gone.png")]) == 2
+    assert "gone.png does not exist: name a picture" in capsys.readouterr().err

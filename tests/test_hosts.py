@@ -76,7 +76,8 @@ def test_two_processes_come_to_what_one_comes_to(pictures, alone, tmp_path):
     np.testing.assert_allclose(weights(tmp_path), weights(alone), atol=1e-5)
     one, two = (read_history(out / "Tiny" / "run") for out in (alone, tmp_path))
     for figure in ("loss", "val_loss", "accuracy"):
-        np.testing.assert_allclose(two[figure], one[figure], atol=1e-3)
+        # The last batch of 7 weighs 8 of 56 in the figures of two processes, and 7 of 52 in one's.
+        np.testing.assert_allclose(two[figure], one[figure], atol=5e-3)
     assert [path.name for path in (tmp_path / "Tiny").iterdir()] == ["run"]
     (device,) = read_json(tmp_path / "Tiny" / "run", "metadata.json")["devices"]
     assert device["processes"] == device["devices"] == 2

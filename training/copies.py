@@ -17,7 +17,7 @@ def copied(network: keras.Model, layer_like: Callable) -> keras.Model:
     copy = keras.models.clone_model(
         network,
         # Left to itself, Keras would name the inputs after their tensors.
-        input_tensors=keras.tree.map_structure(_input_like, network.input),
+        input_tensors=keras.tree.map_structure(input_like, network.input),
         clone_function=layer_like,
         recursive=True,
     )
@@ -25,6 +25,7 @@ def copied(network: keras.Model, layer_like: Callable) -> keras.Model:
     return copy
 
 
-def _input_like(tensor):
+def input_like(tensor):
+    """An input of the shape, type and name of a network's own."""
     name = tensor._keras_history.operation.name
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)

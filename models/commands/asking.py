@@ -112,6 +112,15 @@ def asked_in_pieces(
         yield read_asked(list(map(str, piece)), records)
 
 
+def check_there(inputs: list[str], records: tuple) -> None:
+    """Find out before a network is loaded that what the user names is there.
+
+    Raises:
+        InputError: it is not.
+    """
+    _existing(inputs, _rate(records))
+
+
 def _further_views(records: tuple) -> list[str]:
     return [one.name for one in records if one.name.startswith("image_")]
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from datasets.errors import InputError
 from models.artefact import load_savedmodel, verify_run
-from models.commands.asking import Asked, asked_in_pieces, outputs_for, read_asked
+from models.commands.asking import Asked, asked_in_pieces, check_there, outputs_for, read_asked
 from models.commands.depth import Depth, add_depth_flags, depth_asked
 from models.commands.parser import Parser, percent, print_json, user_path
 from models.commands.whole_files import check_writable, whole_file
@@ -27,6 +27,7 @@ SHEETS = Path("explanations")
 
 def run(words: list[str]) -> int:
     arguments = _parsed(words)
+    check_there(arguments.inputs, read_inputs(find_run(arguments.run, arguments.out)))
     asked_run = AskedRun(arguments)
     explainer = _explainer(asked_run.folder, arguments) if arguments.explain else None
     predictions, broken, unmeasured = [], [], 0

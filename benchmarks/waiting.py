@@ -1,0 +1,113 @@
+"""What share of a training step is spent waiting for data, for each model on its real format.
+
+    python -m benchmarks.waiting --model NN1 --data-dir FER2013 --model Net96 --data-dir PICTURES
+
+Each model is trained for a few epochs by its own `train`: with its pipeline, and with batches of
+the first epoch that are kept in memory, in turn. Of both the fastest epoch of the last phase
+counts, without the first, which compiles. The share is what the pipeline adds, of its epoch; it can
+come out below 0 by chance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+
+from models import MODELS, base, model_class
+
+EPOCHS = 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model", action="append", choices=MODELS, required=True)
+    parser.add_argument("--data-dir", action="append", help="of each --model, in their order")
+    parser.add_argument("--weights", help="of pretrained backbones")
+    parser.add_argument("--preset", default="recommended")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--out", default="waiting.json")
+    arguments = parser.parse_args()
+    if len(arguments.model) != len(arguments.data_dir or ()):
+        parser.error("one --data-dir is needed for each --model")
+    rows = [
+        _measured(name, place, arguments)
+        for name, place in zip(arguments.model, arguments.data_dir, strict=True)
+    ]
+    Path(arguments.out).write_text(json.dumps(vars(arguments) | {"rows": rows}, indent=1))
+    print(f"{'model':20} {'ms a step':>10} {'from memory':>12} {'waiting':>8}")
+    for row in rows:
+        print(
+            f"{row['model']:20} {1000 * row['pipeline']:10.2f} {1000 * row['memory']:12.2f} "
+            f"{100 * row['share']:7.1f} %"
+        )
+
+
+def _measured(name: str, data_dir: str, arguments) -> dict:
+    pipelines = base.PIPELINES
+    kept = replace(pipelines, training=_kept(pipelines.training))
+    found = {"pipeline": [], "memory": []}
+    for _ in range(arguments.rounds):
+        for way, made in (("pipeline", pipelines), ("memory", kept)):
+            base.PIPELINES = made
+            found[way].append(_seconds(name, data_dir, arguments))
+    base.PIPELINES = pipelines
+    best = {way: min(seconds) for way, seconds in found.items()}
+    share = 1 - best["memory"] / best["pipeline"]
+    return {"model": name, "data_dir": data_dir, "share": share, **best, "all": found}
+
+
+def _kept(make):
+    """A pipeline whose first epoch is kept in memory and repeated."""
+
+    def training(*arguments):
+        batches, steps = make(*arguments)
+        return batches.take(steps).cache().repeat(), steps
+
+    return training
+
+
+def _seconds(name: str, data_dir: str, arguments) -> float:
+    """Seconds of a step in the fastest epoch of the last phase."""
+    keras.utils.clear_session()
+    chosen = model_class(name)
+    words = {"data_dir": data_dir, "epochs": EPOCHS}
+    words |= {"preset": arguments.preset} if arguments.preset in chosen.Options.PRESETS else {}
+    if hasattr(chosen.Options, "weights") and arguments.weights:
+        words["weights"] = arguments.weights
+    with tempfile.TemporaryDirectory() as out:
+        model = chosen(chosen.Options(**words), out, "run")
+        model.loadData()
+        model.createArchitecture()
+        model.prepareModel()
+        clock = _Clock()
+        *before, last = model.phases
+        model.phases = (*before, replace(last, callbacks=(*last.callbacks, clock)))
+        model.train()
+    return min(clock.epochs[1:])
+
+
+class _Clock(keras.callbacks.Callback):
+    """Seconds a step of each epoch, without its validation."""
+
+    def __init__(self):
+        super().__init__()
+        self.epochs = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._begun = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._last, self._steps = time.perf_counter(), batch + 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs.append((self._last - self._begun) / self._steps)
+
+
+if __name__ == "__main__":
+    main()
