@@ -69,6 +69,10 @@ def run(words: list[str]) -> int:
     parser.add_out()
     parser.add_json()
     arguments = parser.parse(words, "recipe")
+    if arguments.worker:
+        recipe = _recipe(arguments)
+        serve(RecipeRuns(recipe, _settings(arguments.set, recipe), arguments).answer)
+        return 0
     if arguments.name == ALL:
         return _make_all(arguments, words)
     page = _make(arguments, words)
@@ -83,9 +87,6 @@ def _make(arguments, words: list[str]) -> dict:
     """Train what is missing of one recipe, and write its page."""
     recipe = _recipe(arguments)
     trained = RecipeRuns(recipe, _settings(arguments.set, recipe), arguments)
-    if arguments.worker:
-        serve(trained.answer)
-        sys.exit(0)
     seeds = _seeds(arguments, recipe)
     trained.check(seeds[0])
     runs = trained.folders(seeds, arguments.processes, words)
