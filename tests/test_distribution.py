@@ -102,6 +102,7 @@ def test_answers_are_float32_while_a_network_trains_in_half_the_bits(small_nn1):
     assert outputs["features"].dtype == "bfloat16"
 
 
+@pytest.mark.slow  # it trains four networks in two processes
 def test_two_devices_come_to_what_one_comes_to():
     done = subprocess.run(
         [sys.executable, "-m", "tests.device_steps"],

@@ -263,6 +263,7 @@ def everything_heard():
     return records, keras.Model(raw, {"probabilities": answer, "embedding": embedding})
 
 
+@pytest.mark.slow  # the contract of one model stands above, for each format
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("network", [everything_seen, everything_heard])
 def test_every_layer_of_the_zoo_converts(name, network, tmp_path):

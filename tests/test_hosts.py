@@ -75,13 +75,14 @@ def test_two_processes_come_to_what_one_comes_to(pictures, alone, tmp_path):
     assert codes == [0, 0], told
     np.testing.assert_allclose(weights(tmp_path), weights(alone), atol=1e-5)
     one, two = (read_history(out / "Tiny" / "run") for out in (alone, tmp_path))
-    for figure in ("loss", "val_loss", "accuracy"):
-        # The last batch of 7 weighs 8 of 56 in the figures of two processes, and 7 of 52 in one's.
-        np.testing.assert_allclose(two[figure], one[figure], atol=5e-3)
+    # Batches of 15, 15, 15 and 7 are shared out as 16, 16, 16 and 8: the last weighs 8 of 56 in a
+    # loss in place of 7 of 52, and of each batch one sample counts twice in an accuracy.
+    for figure, most in (("loss", 5e-3), ("val_loss", 5e-3), ("accuracy", 4 / 56)):
+        np.testing.assert_allclose(two[figure], one[figure], atol=most)
     assert [path.name for path in (tmp_path / "Tiny").iterdir()] == ["run"]
     (device,) = read_json(tmp_path / "Tiny" / "run", "metadata.json")["devices"]
     assert device["processes"] == device["devices"] == 2
-    assert "accuracy" in told[0][0] and not told[1][0]
+    assert "accuracy" in told[0][0] and "accuracy" not in told[1][0]
 
 
 @pytest.mark.parametrize("killed", [0, 1])
