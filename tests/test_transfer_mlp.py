@@ -251,6 +251,14 @@ def test_answers_for_recordings_are_means_over_their_segments(trained, table):
             np.testing.assert_allclose(found[name][0], expected, rtol=1e-4, atol=1e-6)
 
 
+def test_recordings_of_different_lengths_may_lie_in_different_batches(trained, table, monkeypatch):
+    """As those of a real collection do: their numbers of segments make no array."""
+    expected = trained.judge(table)
+    monkeypatch.setattr("datasets.pipelines._BATCH_BYTES", 1)
+    monkeypatch.setattr(TransferMLP, "is_loaded", False)  # as while it is trained
+    np.testing.assert_allclose(trained.judge(table), expected, atol=1e-5)
+
+
 def test_the_features_are_those_of_the_networks_side_by_side(trained, table):
     given = {"waveform": table.modalities["waveform"].spectrograms[1][None]}
     runs = [MelDCNN.loadModel(trained.out / "MelDCNN" / name) for name in ("genre", "run")]

@@ -93,7 +93,8 @@ def through_frozen(network: keras.Model) -> Callable:
     So samples that the training has sent through that part are not sent through it again.
     """
     split = split_at_frozen(network)
-    if split is None:
+    # Recordings of different lengths have different numbers of segments, which no array holds.
+    if split is None or any(None in one.shape[1:] for one in split.frozen.output.values()):
         return compute
 
     def look(network, arrays, pipelines):
