@@ -263,6 +263,25 @@ def verify_run(folder: Path, model: str | None = None) -> None:
             )
 
 
+def load_network(folder: Path):
+    """The network of a run, without its preprocessing.
+
+    Raises:
+        InputError: it was written by another version of the zoo or of Keras.
+    """
+    import keras
+
+    try:
+        return keras.models.load_model(folder / NETWORK).get_layer("network")
+    except (TypeError, ValueError, KeyError) as error:
+        versions = read_json(folder, "metadata.json")["versions"]
+        first = str(error).strip().split("\n")[0][:200]
+        raise InputError(
+            f"{folder / NETWORK} was written with Keras {versions['keras']} by a version of the "
+            f"zoo whose layers were others ({first}): use its SavedModel, or train it again"
+        ) from error
+
+
 def load_savedmodel(folder: Path):
     """The SavedModel of a run, ready to `serve`.
 

@@ -279,8 +279,7 @@ class NNModel(abc.ABC):
         artefact.verify_run(folder, cls.name())
         options = cls.Options.from_json(read_json(folder, "config.json"))
         model = cls(options, folder.parent.parent, folder.name)
-        raw = keras.models.load_model(folder / "model.keras")
-        model.model = raw.get_layer("network")
+        model.model = artefact.load_network(folder)
         model.labels = tuple(read_json(folder, "labels.json"))
         model.folder = folder
         return model

@@ -12,9 +12,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+import run
 from datasets.errors import InputError
 from models import drafts
+from models.artefact import load_network
 from tests.tiny_model import Tiny, write_pictures
 from training.callbacks import StopOnNaN
 
@@ -93,11 +96,11 @@ def test_a_draft_is_held_by_one_process(tmp_path):
         "from pathlib import Path; from models import drafts; "
         f"drafts.open_draft(Path({str(tmp_path)!r}), 'Tiny', 'it', {config}, True)"
     )
-    run = subprocess.run([sys.executable, "-c", other], cwd=ROOT, capture_output=True, text=True)
-    assert "InputError: another process trains Tiny/it: wait for it" in run.stderr
+    done = subprocess.run([sys.executable, "-c", other], cwd=ROOT, capture_output=True, text=True)
+    assert "InputError: another process trains Tiny/it: wait for it" in done.stderr
     drafts.release(draft)
-    run = subprocess.run([sys.executable, "-c", other], cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr  # and what has ended, however, holds nothing
+    done = subprocess.run([sys.executable, "-c", other], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr  # and what has ended, however, holds nothing
     assert drafts.open_draft(tmp_path, "Tiny", "it", config, True) == draft
     drafts.drop_draft(draft)
     assert not draft.exists()
@@ -145,3 +148,26 @@ def test_weights_that_cannot_be_written_leave_the_old_ones(tmp_path, monkeypatch
         callbacks._write_weights(network, path)
     assert path.read_bytes() == before
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_picture_that_went_away_is_one_line(tmp_path, monkeypatch, capsys):
+    def broken(*_):
+        said = "{{node}} InputError: a.png is gone: restore it, or start again\nTraceback ..."
+        raise tf.errors.UnknownError(None, None, said)
+
+    monkeypatch.setattr("models.commands.train._go_through_the_steps", broken)
+    assert run.main(["--model", "NN1", "--out", str(tmp_path)]) == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert told.startswith("error: a.png is gone: restore it, or start again; interrupted before")
+
+    monkeypatch.setattr("models.commands.train._go_through_the_steps", lambda *_: {}["x"])
+    with pytest.raises(KeyError):
+        run.main(["--model", "NN1", "--out", str(tmp_path)])
+
+
+def test_a_network_of_another_version_is_one_line(tmp_path):
+    (tmp_path / "metadata.json").write_text('{"versions": {"keras": "3.0.0"}}')
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    network.save(tmp_path / "model.keras")
+    with pytest.raises(InputError, match=r"with Keras 3.0.0 .* use its SavedModel, or train"):
+        load_network(tmp_path)

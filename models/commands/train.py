@@ -49,6 +49,12 @@ def run(words: list[str]) -> int:
         raise InputError(str(error)) from error
     except OSError as error:  # a full disk, or one that is gone
         raise InputError(f"{error.strerror or error}; {_how_to_go_on(training)}") from error
+    except Exception as error:
+        _, is_ours, said = str(error).partition("InputError: ")
+        if isinstance(error, InputError) or not is_ours:
+            raise
+        # A picture that went away meanwhile: TensorFlow has read it, and wraps what was said.
+        raise InputError(f"{said.splitlines()[0]}; {_how_to_go_on(training)}") from error
     if is_first():
         training.report()
     return 0
