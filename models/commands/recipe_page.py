@@ -133,13 +133,12 @@ def write_summary(folder, recipes, pages, failed, arguments, seconds: float) -> 
         seconds: how long all took.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    how = "with --quick" if arguments.quick else "with --full" if arguments.full else "as they are"
     text = [
         "# Every recipe on its demonstration set",
         "",
         f"`python run.py recipe all{' --quick' * arguments.quick}{' --full' * arguments.full}`, "
-        f"{how}: {seconds / 60:.0f} minutes, those included that were taken from an earlier call. "
-        "Accuracy in percent.",
+        f"{seconds / 60:.0f} minutes; what an earlier call has trained was taken from there. Accuracy "
+        "in percent.",
         "",
         *([QUICK, ""] if arguments.quick else []),
         SYNTHETIC,
