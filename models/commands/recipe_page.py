@@ -137,8 +137,8 @@ def write_summary(folder, recipes, pages, failed, arguments, seconds: float) -> 
         "# Every recipe on its demonstration set",
         "",
         f"`python run.py recipe all{' --quick' * arguments.quick}{' --full' * arguments.full}`, "
-        f"{seconds / 60:.0f} minutes; what an earlier call has trained was taken from there. Accuracy "
-        "in percent.",
+        f"{seconds / 60:.0f} minutes; what an earlier call has trained was taken from there. "
+        "Accuracy in percent.",
         "",
         *([QUICK, ""] if arguments.quick else []),
         SYNTHETIC,
