@@ -121,6 +121,13 @@ def test_it_trains_on_no_larger_pictures_than_it_answers():
             options("recommended", **told, **wrong)
 
 
+def test_a_random_last_layer_lets_the_normalisations_learn():
+    told = options("recommended", data_dir="DIR", weights="FILE", whiten=False)
+    assert (told.whiten, told.batch_norm, told.learning_rate) == (False, "train", 1e-3)
+    told = options("recommended", data_dir="DIR", weights="FILE", whiten=False, batch_norm="kept")
+    assert told.batch_norm == "kept"  # where it is asked for
+
+
 def test_a_random_network_has_nothing_to_keep():
     told = options("recommended", weights="none")
     assert (told.whiten, told.batch_norm, told.views) == (False, "train", "centre")

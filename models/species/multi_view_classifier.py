@@ -99,6 +99,9 @@ class MultiViewOptions(BackboneOptions):
         "whiten": True,
         "dropout": 0.3,
     }
+    # A last layer that begins at random spoils a network whose normalisations stay as they were:
+    # on 2,924 fish of 480 species it had learnt nothing after five epochs.
+    RECOMMENDED_UNWHITENED = {"batch_norm": "train", "learning_rate": 1e-3}
     RECOMMENDED_RANDOM = {
         "views": "centre",
         "image_size": 160,
@@ -180,6 +183,8 @@ class MultiViewOptions(BackboneOptions):
         super()._choose_preset()
         if self.preset == "recommended":
             known = self.weights != "none"
+            if known and self.whiten is False:
+                self._fill_in(self.RECOMMENDED_UNWHITENED)
             self._fill_in(self.RECOMMENDED_PRETRAINED if known else self.RECOMMENDED_RANDOM)
 
     def __post_init__(self):

@@ -48,7 +48,13 @@ RECIPE = Recipe(
     findings="models.species.findings:table1",
     compared=("E1 one view", "E2 two views", "E3 two views and transfer"),
     # A last layer that begins at the centroids would replace what transfer hands down.
-    shared={"image_size": 160, "epochs": 10, "backbone": "mobilenet_v2_035", "whiten": False},
+    shared={
+        "image_size": 160,
+        "train_size": 160,
+        "epochs": 10,
+        "backbone": "mobilenet_v2_035",
+        "whiten": False,
+    },
     demonstration={},  # its details are made for 64 px
     full={"preset": "paper"},
     quick={"epochs": 2, "rank_epochs": 1},
