@@ -35,9 +35,9 @@ def open_draft(out: Path, model: str, run: str, config: dict, resume: bool) -> P
     """
     draft = draft_folder(out, model, run)
     check_place(out, model, run)
+    draft.mkdir(parents=True, exist_ok=True)
+    _hold(draft)
     begun = (draft / "config.json").exists()  # a kill may come before it
-    if draft.exists():
-        _hold(draft)
     if begun and resume:
         if not same_training(read_json(draft, "config.json"), config):
             raise InputError(
@@ -50,8 +50,6 @@ def open_draft(out: Path, model: str, run: str, config: dict, resume: bool) -> P
             f"an interrupted training of {model}/{run} lies in {draft}: "
             "go on with --resume, or choose another --run"
         )
-    draft.mkdir(parents=True, exist_ok=True)
-    _hold(draft)
     write_json(draft / "config.json", config)
     return draft
 
