@@ -33,6 +33,7 @@ def main() -> None:
     options = FinalNN.Options(
         data_dir=arguments.data_dir,
         combine=arguments.combine,
+        preset="paper",
         epochs=arguments.epochs,
         seed=arguments.seed,
     )

@@ -73,7 +73,8 @@ def _classifier(backbone: keras.Model) -> keras.Model:
 
 
 def _of_the_zoo(name: str) -> keras.Model:
-    made = model_class(name)()
+    chosen = model_class(name)
+    made = chosen(chosen.Options(preset="paper"))
     made.split_table({"NN1": faces, "Net96": reef}[name].load(140))
     made.createArchitecture()
     return keras.Model(made.model.inputs[0], made.model.output["probabilities"])

@@ -26,12 +26,12 @@ COMMANDS = {
     "run.py --help": ["run.py", "--help"],
     "run.py list": ["run.py", "list"],
     "plain Keras to first step": ["-m", "benchmarks.starting", "--plain"],
-    "run.py --model NN1 to first step": ["-m", "benchmarks.starting", "--ours"],
+    "run.py --model NN1 --preset paper to first step": ["-m", "benchmarks.starting", "--ours"],
 }
 PAIRS = (
     ("run.py --help", "import keras"),
     ("run.py list", "import keras"),
-    ("run.py --model NN1 to first step", "plain Keras to first step"),
+    ("run.py --model NN1 --preset paper to first step", "plain Keras to first step"),
 )
 
 
@@ -93,7 +93,7 @@ def _ours() -> None:
     stop = _stopping()
     progress.on_train_batch_end = stop.on_train_batch_end
     with tempfile.TemporaryDirectory() as folder:
-        run.main(["--model", "NN1", "--out", folder])
+        run.main(["--model", "NN1", "--preset", "paper", "--out", folder])
 
 
 def _plain() -> None:

@@ -61,7 +61,7 @@ class PictureAugmentation:
             The sample with its pictures as float32 `fit.shape`, 0 to 255.
         """
         changed = {
-            name: self._changed(picture, seed if name == "image" else _apart(seed, name))
+            name: self._changed(picture, seed if name == "image" else apart(seed, name))
             for name, picture in sample.items()
             if name == "image" or name.startswith("image_")
         }
@@ -84,13 +84,13 @@ class PictureAugmentation:
         # Newer changes draw apart, so that they leave the chance of the others as it was.
         if self.shift:
             largest = 255 * self.shift
-            picture += tf.random.stateless_uniform((), _apart(seed, "shift"), -largest, largest)
+            picture += tf.random.stateless_uniform((), apart(seed, "shift"), -largest, largest)
         if self.contrast:
             picture = _blend(picture, tf.reduce_mean(picture), self.contrast, next(draws))
         if self.saturation:
             picture = _blend(picture, _grey(picture), self.saturation, next(draws))
         if self.hue and self.fit.channels == 3:
-            turn = tf.random.stateless_uniform((), _apart(seed, "hue"), -self.hue, self.hue)
+            turn = tf.random.stateless_uniform((), apart(seed, "hue"), -self.hue, self.hue)
             picture = tf.image.adjust_hue(tf.clip_by_value(picture, 0.0, 255.0), turn)
         picture = tf.clip_by_value(picture, 0.0, 255.0)
         if self.erase:
@@ -103,7 +103,7 @@ class PictureAugmentation:
         return picture
 
 
-def _apart(seed, name: str):
+def apart(seed, name: str):
     """A seed for draws of another name, (2,)."""
     import tensorflow as tf
 

@@ -25,7 +25,7 @@ import numpy as np
 from datasets import load_table, pipelines
 from datasets.base import Division, Splits, Table
 from datasets.errors import InputError
-from models import artefact, drafts
+from models import artefact, drafts, rules
 from models.about import about_of
 from models.explanation.anatomy import Anatomy
 from models.explanation.means import training_means
@@ -150,6 +150,10 @@ class NNModel(abc.ABC):
                     "cannot be rebuilt: restore them, or judge the new data with --data-dir"
                 )
         self.table, self.splits, self.labels = table, splits, table.labels
+        if not self.is_loaded:
+            decisions = rules.decide(self.options, len(splits.train))
+            self.options = rules.decided(self.options, decisions)
+            self.notes += [f"chosen by itself: {decision}" for decision in decisions]
         self.seed_weights()
 
     @final

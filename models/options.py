@@ -49,6 +49,9 @@ class Options:
     SYNTHETIC_RECOMMENDED: ClassVar[dict] = {}  # and there by `recommended` alone
     refit: ClassVar[bool] = False  # an option of some models: see `models.refit`
     REAL_DEFAULTS: ClassVar[dict] = {}  # what else is preset on the user's data
+    # How many training samples `recommended` was measured with, for `models.rules`; 0 for none.
+    MEASURED_WITH: ClassVar[int] = 0
+    preset_fields: ClassVar[frozenset[str]] = frozenset()  # those that nobody but a preset has set
 
     data: str | None = option(
         "data set; without --data-dir the synthetic demonstration set, with it the user's",
@@ -173,6 +176,7 @@ class Options:
         for name, value in defaults.items():
             if getattr(self, name) is None:
                 self._set(name, value)
+                self._set("preset_fields", self.preset_fields | {name})
 
     @classmethod
     def _type(cls, field):

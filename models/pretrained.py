@@ -80,8 +80,8 @@ class FrozenBackboneOptions(BackboneOptions):
         return bool(self.fine_tune_epochs) and self.unfreeze != "none" and not self.trains_whole
 
 
-def find_backbone(options: FrozenBackboneOptions) -> tuple[Backbone, str]:
-    """The backbone that the options name, and a line that says what becomes of it.
+def find_backbone(options: FrozenBackboneOptions) -> Backbone:
+    """The backbone that the options name.
 
     Raises:
         InputError: it or its weights are not to be had, or the options contradict each other.
@@ -100,10 +100,15 @@ def find_backbone(options: FrozenBackboneOptions) -> tuple[Backbone, str]:
             "--fine-tune-epochs needs --unfreeze: a share of the layers, such as 0.25, or "
             f"groups of them, such as {', '.join(unfreezable(backbone)[-3:])}"
         )
+    return backbone
+
+
+def backbone_note(backbone: Backbone, options: FrozenBackboneOptions) -> str:
+    """A line that says what becomes of the backbone."""
     kept = "all of it trains" if options.trains_whole else "frozen"
     if options.is_fine_tuned:
         kept += f", then fine-tuned ({options.unfreeze})"
-    return backbone, f"Backbone {backbone.name}, weights {backbone.weights}, {kept}."
+    return f"Backbone {backbone.name}, weights {backbone.weights}, {kept}."
 
 
 def pool(feature_map, pooling: str, prefix: str = ""):

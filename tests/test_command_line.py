@@ -90,7 +90,7 @@ def test_the_word_train_may_be_left_out_and_json_is_alone_on_standard_output(
         code, text, _ = typed(capsys, *words, "--out", tmp_path / (verb or ["none"])[0])
         answer = json.loads(text)
         assert code == 0
-        assert answer["test"]["n"] == 10  # a tenth of 105 faces
+        assert answer["test"]["n"] == 14  # two of the fifteen faces of each emotion
         assert answer["synthetic"] is False
 
 
@@ -232,7 +232,7 @@ def test_a_draft_whose_writing_was_interrupted_is_no_run(capsys, out, tmp_path):
         (["--model", "NN1", "--epoch", "3"], ["--epoch", "did you mean --epochs"]),
         (["--model", "NN1", "--epochs", "three"], ["--epochs", "three"]),
         (["--model", "NN1", "--epochs", "0"], ["--epochs 0", "at least 1"]),
-        (["--model", "NN1", "--preset", "recommended"], ["recommended", "paper"]),
+        (["--model", "NN1", "--preset", "best"], ["best", "recommended", "paper"]),
         (["--model", "FinalNN", "--combine", "both"], ["both", "decisions, features"]),
         (["--model", "NN1", "--data-dir", "/no/such/folder"], ["/no/such/folder"]),
         (["--model", "NN1", "--data", "fer2013"], ["--data-dir"]),
@@ -398,4 +398,4 @@ def test_a_fusion_interrupted_in_a_branch_goes_on_there(capsys, caplog, tmp_path
     assert code == 0
     assert not list(tmp_path.rglob(".*"))
     history = (tmp_path / "NN1" / "it" / "history.csv").read_text().splitlines()
-    assert len(history) == 17
+    assert len(history) == 1 + NN1.Options.SYNTHETIC_RECOMMENDED["epochs"]

@@ -22,13 +22,13 @@ COUNTS = (4953, 547, 5121, 8989, 6077, 4002, 6198)  # paper 004, table 1
 
 @pytest.fixture(scope="module")
 def data():
-    model = NN1()
+    model = NN1(NN1.Options(preset="paper"))
     model.split_table(faces.load(300))
     return model.table, model.splits
 
 
-def built(model_class, data, out="saved_models", **options):
-    model = model_class(model_class.Options(**options), out)
+def built(model_class, data, out="saved_models", preset="paper", **options):
+    model = model_class(model_class.Options(preset=preset, **options), out)
     model.use_data(*data)
     model.createArchitecture()
     model.prepareModel()
@@ -51,9 +51,10 @@ def test_a_class_without_samples_has_no_weight():
 
 def test_class_weights_count_what_the_option_says(data):
     table, splits = data
-    whole = sample_weights(table, splits, NN1.Options())
-    train = sample_weights(table, splits, NN1.Options(class_weights="train"))
-    none = sample_weights(table, splits, NN1.Options(class_weights="none"))
+    whole, train, none = (
+        sample_weights(table, splits, NN1.Options(class_weights=counted))
+        for counted in ("all", "train", "none")
+    )
     targets = table.targets[splits.train]
     for weights, counted in ((whole, table.targets), (train, targets)):
         counts = np.bincount(counted)
@@ -177,7 +178,7 @@ def test_quality_weighs_training_faces(data, use):
     quality = np.random.default_rng(0).uniform(0.2, 1.0, len(table)).astype(np.float32)
     table = dataclasses.replace(table, quality={"landmarks": quality})
     weights = built(NN2, (table, splits), landmark_quality=use).phases[0].sample_weight
-    plain = sample_weights(table, splits, NN2.Options())
+    plain = sample_weights(table, splits, NN2.Options(preset="paper"))
     factor, own = weights / plain, quality[splits.train]
     if use == "ignore":
         np.testing.assert_allclose(factor, 1)
@@ -216,7 +217,7 @@ def test_literal_mode_keeps_the_dropout(data, branches):
 def test_other_data_or_another_split_is_refused_as_a_branch(data, branches):
     from datasets.errors import InputError
 
-    model = FinalNN(FinalNN.Options(seed=5, image_run="NN1/first"), branches)
+    model = FinalNN(FinalNN.Options(preset="paper", seed=5, image_run="NN1/first"), branches)
     model.split_table(data[0])
     with pytest.raises(InputError, match="other data or another split"):
         model.createArchitecture()

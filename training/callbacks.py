@@ -142,6 +142,17 @@ class ObjectiveFigures(keras.callbacks.Callback):
         logs.update(getattr(self.sampling, "figures", {}))
 
 
+class AverageWeights(keras.callbacks.SwapEMAWeights):
+    """Judges a network after each epoch by its averaged weights, and ends with them.
+
+    The optimizer averages over its steps (`use_ema`; Polyak and Juditsky 1992).
+    """
+
+    def on_train_end(self, logs=None):
+        # Keras does so at the end of an epoch; one that was trained before a kill has none left.
+        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+
+
 class KeepBest(keras.callbacks.Callback):
     """Keeps the weights of the best epoch on disk and puts them back when the phase ends.
 

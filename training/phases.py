@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from training.callbacks import (
+    AverageWeights,
     Checkpoint,
     History,
     KeepBest,
@@ -40,7 +41,7 @@ class Phase:
         name: shown in the progress bar, the history and the plots.
         epochs: passes over the training data.
         batch_size: samples per step.
-        optimizer: of this phase alone.
+        optimizer: of this phase alone; one that averages the weights (`use_ema`) leaves them so.
         loss: on the trained output, against class indices.
         output: of the network, probabilities that this phase trains and is judged by.
         tasks: what is learnt in turn, each epoch one of them, in place of `output`, `optimizer` and
@@ -193,6 +194,8 @@ def _train_phase(
         callbacks.append(Resume(folder, phase.name, state, phase.callbacks, trained))
     if phase.keep_best:
         callbacks.append(KeepBest(folder, phase.name, phase.keep_best, first))
+    if getattr(phase.optimizer, "use_ema", False):
+        callbacks.append(AverageWeights())
     if tensorboard:
         place = folder / "tensorboard" / phase.name
         callbacks.append(keras.callbacks.TensorBoard(place, write_graph=False))

@@ -21,7 +21,13 @@ from models.clownfish.photographs import (
 from models.inputs import ImageInput
 from models.options import option
 from models.pixels import standard_pixels
-from models.pretrained import FrozenBackboneOptions, backbone_phases, find_backbone, pool
+from models.pretrained import (
+    FrozenBackboneOptions,
+    backbone_note,
+    backbone_phases,
+    find_backbone,
+    pool,
+)
 
 PAPER_CROP = 224 / 256
 
@@ -36,6 +42,7 @@ class TransferCNNOptions(PhotographOptions, FrozenBackboneOptions):
         "image_size": 96,
         "epochs": 15,
     }
+    MEASURED_WITH = 485
     PRESETS = {
         "paper": {
             "split_rule": "holdout",
@@ -113,14 +120,14 @@ class TransferCNN(NNModel):
                 "change it: take --batch-norm inference, or --preset paper, which stores nothing"
             )
         self.seed_weights()  # it is built before the data are read, and may be random
-        backbone, line = find_backbone(options)
-        self.notes.append(line)
-        return backbone
+        return find_backbone(options)
 
     def loadData(self):
         if not self.is_loaded:
             _ = self.backbone
         self.split_table(self.read_table(self.options.data, self.options.data_dir))
+        if not self.is_loaded:
+            self.notes.append(backbone_note(self.backbone, self.options))
 
     def createArchitecture(self):
         options, classes = self.options, len(self.table.labels)

@@ -16,6 +16,7 @@ from models import MODELS, model_class
 from models.commands.cross_validation import CrossValidation
 from models.commands.parser import Parser, percent, print_json, share_with_interval
 from models.drafts import check_place
+from models.estimates import forecast
 from models.run_baselines import baseline_lines
 from models.runs import draft_run, drafts, has_draft, read_json
 from models.species.run_specificity import RULE, specificity_line
@@ -157,6 +158,8 @@ def _go_through_the_steps(model, resume: bool) -> None:
         log.info("  when a process ends, all of them end: start them again with --resume")
     if distribution.gains_nothing():
         log.info("  warning: on this processor --precision %s saves no time", setting.precision)
+    for line in forecast(model):
+        log.info("  %s", line)
     model.train(resume)
     leave_processes()
     if not is_first():

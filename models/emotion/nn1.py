@@ -8,44 +8,85 @@ import keras
 from keras import layers
 
 from models.base import NNModel
-from models.emotion.faces import FACE, FaceOptions, load_faces, sample_weights
+from models.emotion.faces import (
+    FACE,
+    FaceOptions,
+    averaging,
+    changed_faces,
+    how_faces_are_learnt,
+    load_faces,
+    sample_weights,
+)
+from models.emotion.mirror import MeanOfMirror, WithMirroredPicture
+from models.fused_batch_norm import MOMENTUM, BatchNormalization
 from models.inputs import ImageInput
 from models.options import option
 from training.phases import Phase
-from training.schedules import drop_at
 
-RESIDUAL_STAGES = ((24, 1), (48, 2), (96, 2))  # channels and stride of each stage of two blocks
-
-
-COMBINATIONS = 512  # neurons behind the convolutions
+COMBINATIONS = 512  # neurons behind the convolutions of the paper
+STAGES = (1, 2, 4)  # channels of the residual network's stages, in those of the first
+WEIGHT_DECAY = 0.05
 
 
 @dataclass(frozen=True)
 class NN1Options(FaceOptions):
     """Options of NN1."""
 
+    SYNTHETIC_RECOMMENDED = {"epochs": 12, "width": 16}
+    MEASURED_WITH = 25_838
     PRESETS = {
         "paper": {
             "split_rule": "shuffled",
             "epochs": 16,
             "batch_size": 32,
             "learning_rate": 1e-4,
+            "schedule": "drop",
             "class_weights": "all",
             "network": "paper",
-        }
+            "width": 24,
+            "augmentation": "none",
+            "label_smoothing": 0.0,
+            "averaged": False,
+            "mirror": False,
+        },
+        "recommended": {
+            "split_rule": "stratified",
+            "epochs": 60,
+            "batch_size": 64,
+            "learning_rate": 2e-3,
+            "schedule": "cosine",
+            "class_weights": "none",
+            "network": "residual",
+            "width": 48,
+            "augmentation": "faces",
+            "label_smoothing": 0.1,
+            "averaged": True,
+            "mirror": True,
+        },
     }
 
     network: str | None = option(
-        "paper: three convolutions; residual: a stronger network, for studying the fusion",
+        "paper: three convolutions; residual: thirteen, with shortcuts",
         choices=("paper", "residual"),
     )
+    width: int | None = option(
+        "channels of the first stage of the residual network; the others have twice and four times "
+        "as many",
+        minimum=4,
+    )
+    augmentation: str | None = option(
+        "of training faces: faces, which mirrors, crops, turns, lights and partly hides them; none",
+        choices=("faces", "none"),
+    )
+    mirror: bool | None = option("answer by a face and its mirror image")
 
 
 class NN1(NNModel):
     """A convolutional network on 48x48 grey faces.
 
-    Input `image`, (batch, 48, 48, 1), 0 to 255. Outputs: `features` (batch, 16), the sigmoid layer
-    before the last, also as `embedding`, and `probabilities` (batch, classes).
+    Input `image`, (batch, 48, 48, 1), 0 to 255. Outputs: `features`, of the paper's network
+    (batch, 16), the sigmoid layer before the last, of the residual one (batch, 4 * width), the mean
+    of its last maps; also as `embedding`; and `probabilities` (batch, classes).
     """
 
     Options = NN1Options
@@ -55,18 +96,21 @@ class NN1(NNModel):
         self.split_table(load_faces(self.options, ("image",)))
 
     def createArchitecture(self):
-        body = _paper_body if self.options.network == "paper" else _residual_body
-
-        image = keras.Input(self.inputs[0].fitted_shape, name="image")
-        features = layers.Dense(16, activation="sigmoid", name="features")
+        options = self.options
+        residual = options.network == "residual"
         probabilities = layers.Dense(
             len(self.table.labels), activation="softmax", dtype="float32", name="probabilities"
         )
 
-        found = features(body(layers.Rescaling(1 / 255, dtype="float32", name="to_unit")(image)))
-        answer = probabilities(found)
+        image = keras.Input(self.inputs[0].fitted_shape, name="image")
+        seen = layers.Rescaling(1 / 255, dtype="float32", name="to_unit")(image)
+        if options.mirror:
+            seen = WithMirroredPicture(dtype="float32", name="with_mirror")(seen)
+        found = _residual_body(seen, options.width) if residual else _paper_body(seen)
+        found = MeanOfMirror(name="mean_of_mirror")(found) if options.mirror else found
+        kept = layers.Dropout(0.4, name="dropout")(found) if residual else found
 
-        outputs = {"features": found, "embedding": found, "probabilities": answer}
+        outputs = {"features": found, "embedding": found, "probabilities": probabilities(kept)}
         self.model = keras.Model({"image": image}, outputs, name="network")
 
     def prepareModel(self):
@@ -74,13 +118,19 @@ class NN1(NNModel):
         self.phases = (
             Phase(
                 name="training",
-                epochs=options.epochs,
-                batch_size=options.batch_size,
-                optimizer=keras.optimizers.Adam(options.learning_rate),
+                optimizer=self._optimizer(),
                 sample_weight=sample_weights(self.table, self.splits, options),
-                callbacks=(drop_at(epoch=10, factor=0.2),),
+                augment=changed_faces(self.inputs[0]) if options.augmentation == "faces" else None,
+                **how_faces_are_learnt(options),
             ),
         )
+
+    def _optimizer(self):
+        rate = self.options.learning_rate
+        averaged = averaging(self.options, len(self.splits.train))
+        if self.options.network == "paper":
+            return keras.optimizers.Adam(rate, **averaged)
+        return keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY, **averaged)
 
 
 def _paper_body(pixels):
@@ -89,24 +139,25 @@ def _paper_body(pixels):
         pixels = layers.Conv2D(filters, 2, activation="relu", name=f"{name}_convolution")(pixels)
         pixels = layers.MaxPooling2D(2, stride, name=f"{name}_maximum")(pixels)
     flat = layers.Flatten(name="flat")(pixels)
-    return layers.Dense(COMBINATIONS, activation="relu", name="combinations")(flat)
+    dense = layers.Dense(COMBINATIONS, activation="relu", name="combinations")(flat)
+    return layers.Dense(16, activation="sigmoid", name="features")(dense)
 
 
-def _residual_body(pixels):
-    """A small residual network (He et al. 2016, section 3.3), for the ablation of section 5.4.2."""
-    pixels = _convolution(pixels, 24, 2, "stem")
-    for stage, (filters, stride) in enumerate(RESIDUAL_STAGES):
-        for block, step in enumerate((stride, 1)):
-            pixels = _residual_block(pixels, filters, step, f"stage{stage}_block{block}")
-    pooled = layers.GlobalAveragePooling2D(name="pooled")(pixels)
-    return layers.Dropout(0.3, name="dropout")(pooled)
+def _residual_body(pixels, width):
+    """A small residual network (He et al. 2016, section 3.3)."""
+    pixels = _convolution(pixels, width // 2, 1, "stem")
+    for stage, times in enumerate(STAGES):
+        for block, stride in enumerate((2, 1)):
+            name = f"stage{stage}_block{block}"
+            pixels = _residual_block(pixels, width * times, stride, name)
+    return layers.GlobalAveragePooling2D(name="features")(pixels)
 
 
 def _convolution(pixels, filters, stride, name):
     pixels = layers.Conv2D(
         filters, 3, stride, padding="same", use_bias=False, name=f"{name}_convolution"
     )(pixels)
-    pixels = layers.BatchNormalization(name=f"{name}_norm")(pixels)
+    pixels = BatchNormalization(momentum=MOMENTUM, name=f"{name}_norm")(pixels)
     return layers.ReLU(name=f"{name}_relu")(pixels)
 
 
@@ -115,7 +166,11 @@ def _residual_block(pixels, filters, stride, name):
     inner = layers.Conv2D(
         filters, 3, padding="same", use_bias=False, name=f"{name}_second_convolution"
     )(inner)
-    inner = layers.BatchNormalization(name=f"{name}_second_norm")(inner)
-    if stride != 1 or pixels.shape[-1] != filters:
-        pixels = layers.Conv2D(filters, 1, stride, use_bias=False, name=f"{name}_shortcut")(pixels)
+    inner = BatchNormalization(momentum=MOMENTUM, name=f"{name}_second_norm")(inner)
+    if stride != 1:
+        # A mean loses nothing of a picture, where a convolution of 1x1 with strides loses three
+        # quarters (He et al. 2019, section 4). With eight channels oneDNN crashes in its gradient.
+        pixels = layers.AveragePooling2D(stride, name=f"{name}_mean")(pixels)
+    if pixels.shape[-1] != filters:
+        pixels = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_shortcut")(pixels)
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_sum")([inner, pixels]))

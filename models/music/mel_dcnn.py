@@ -42,6 +42,7 @@ class MelDCNNOptions(MusicOptions):
     """Options of MelDCNN."""
 
     SYNTHETIC_RECOMMENDED = {"epochs": 24}
+    MEASURED_WITH = 2400
     PRESETS = {
         "paper": {
             "split_rule": "holdout",

@@ -34,6 +34,7 @@ from training.schedules import schedule
 class TransferMLPOptions(MusicOptions):
     """Options of TransferMLP."""
 
+    MEASURED_WITH = 2400
     PRESETS = {
         "paper": {
             "split_rule": "holdout",

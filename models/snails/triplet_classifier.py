@@ -21,6 +21,7 @@ from models.options import option
 from models.pixels import pixel_statistics, standard_pixels
 from models.pretrained import (
     FrozenBackboneOptions,
+    backbone_note,
     backbone_phases,
     find_backbone,
     middle_maps,
@@ -55,6 +56,7 @@ class TripletClassifierOptions(FrozenBackboneOptions):
         "measurement_dropout": 0.0,
         "balance": False,
     }
+    MEASURED_WITH = 530
     PRESETS = {
         "paper": {
             "split_rule": "stratified",
@@ -257,9 +259,7 @@ class TripletClassifier(NNModel):
     def backbone(self) -> Backbone:
         """The pretrained network; its weights are found, or missed, before any data are read."""
         self.seed_weights()  # it is built before the data are read, and may be random
-        backbone, line = find_backbone(self.options)
-        self.notes.append(line)
-        return backbone
+        return find_backbone(self.options)
 
     @cached_property
     def maps(self) -> keras.Model:
@@ -275,6 +275,8 @@ class TripletClassifier(NNModel):
         if not self.is_loaded:
             _ = self.maps
         self.split_table(self.read_table(self.options.data, self.options.data_dir))
+        if not self.is_loaded:
+            self.notes.append(backbone_note(self.backbone, self.options))
 
     def createArchitecture(self):
         options, classes = self.options, len(self.table.labels)

@@ -53,6 +53,7 @@ class MultiViewOptions(BackboneOptions):
         "crop_init": "random",
     }
     SYNTHETIC_RECOMMENDED = {"epochs": 24, "learning_rate": 4e-3, "rank_epochs": 4}
+    MEASURED_WITH = 2924
     PRESETS = {
         "paper": {
             "split_rule": "random",

@@ -24,5 +24,7 @@ RECIPE = Recipe(
     seeds=(0,),
     differs=("the paper names the effect without figures, so there is nothing to subtract from."),
     findings="models.emotion.findings:modality_drops",
+    shared={"preset": "paper"},
+    full={"preset": "paper"},
     quick={"epochs": 2},
 )

@@ -12,5 +12,7 @@ RECIPE = Recipe(
     seeds=(0, 1, 2),
     differs=("the paper has no such table; the question comes from its section on data."),
     findings="models.emotion.findings:quality_quarters",
+    shared={"preset": "paper"},
+    full={"preset": "paper"},
     quick={"epochs": 2},
 )

@@ -31,5 +31,7 @@ RECIPE = Recipe(
     ),
     findings="models.emotion.findings:requirements",
     compared=("FinalNN, features", "NN1", "NN2"),
+    shared={"preset": "paper"},
+    full={"preset": "paper"},
     quick={"epochs": 2},
 )

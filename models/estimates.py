@@ -1,0 +1,147 @@
+"""How long a training will take, and whether it is worth it, before it begins.
+
+A training is reckoned from what its layers multiply and what they read and write, and from how fast
+this machine does either, which is measured for a fraction of a second. It is good to about a factor
+of two.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from math import prod
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+PASSES = 3  # forward, and backward to the inputs and to the weights
+TOUCHES = 6  # how often a value between layers is written or read in a training step
+UPDATES = 10  # and a weight, with what the optimizer keeps of it
+LONG = 3 * 3600  # seconds that are worth a warning
+FEW = 2  # training samples of a class, likewise
+
+
+def work_of(network: keras.Model) -> tuple[int, int]:
+    """Multiplications of one sample on its way forward, and values that its layers give.
+
+    Extents that are known only at run time, such as the length of a recording, count as one.
+    """
+    multiplied = given = 0
+    for nodes in network._nodes_by_depth.values():
+        for node in nodes:
+            operation = node.operation
+            if isinstance(operation, keras.Model):
+                one = work_of(operation)
+                multiplied, given = multiplied + one[0], given + one[1]
+                continue
+            values = sum(_size(tensor.shape[1:]) for tensor in node.output_tensors)
+            given += values
+            multiplied += values * _multiplications_for_a_value(operation)
+    return multiplied, given
+
+
+def training_seconds(network: keras.Model, phases: Iterable, samples: int) -> float:
+    """Seconds that the phases of a training take on this machine.
+
+    Args:
+        network: that is trained.
+        phases: of `training.phases`; of one with stored views the frozen part counts once a view.
+        samples: of the training part.
+    """
+    multiplied, given = work_of(network)
+    rate, bandwidth = speed()
+    step = PASSES * multiplied / rate + TOUCHES * given / bandwidth
+    seconds = 0.0
+    for phase in phases:
+        if phase.trainable is None:
+            update = UPDATES * network.count_params() / phase.batch_size / bandwidth
+            seconds += phase.epochs * samples * (step + update)
+        else:  # what is frozen is computed forward alone, where it is stored once for each view
+            stored = phase.views or phase.augment is None
+            passes = (phase.views or 1) if stored else phase.epochs
+            seconds += passes * samples * step / PASSES
+    return seconds
+
+
+def forecast(model) -> list[str]:
+    """Lines on how long a prepared model will train, with warnings where that is of little use.
+
+    Args:
+        model: NNModel, prepared.
+    """
+    samples = len(model.splits.train)
+    seconds = training_seconds(model.model, model.phases, samples)
+    lines = [f"training will take {_duration(seconds)} on this machine, by a rough reckoning"]
+    if seconds > LONG:
+        lines.append(f"warning: that is long: {_shorter(model.options, seconds)}")
+    counts = np.bincount(model.table.targets[model.splits.train], minlength=len(model.labels))
+    few = int((counts <= FEW).sum())
+    if few > len(counts) / 2:
+        lines.append(
+            f"warning: {few:,} of {len(counts):,} classes have at most {FEW} training samples, "
+            f"from which no network learns much: {_coarser(model)}"
+        )
+    return lines
+
+
+def _shorter(options, seconds: float) -> str:
+    """What would make a training shorter, with a number of epochs that takes an hour or so."""
+    fewer = max(1, round(options.epochs * 3600 / seconds))
+    ways = [f"--epochs {fewer} takes {_duration(seconds * fewer / options.epochs)}"]
+    if getattr(options, "image_size", None):
+        ways.append(f"--image-size {options.image_size // 2} a quarter of the time")
+    if getattr(options, "unfreeze", None) == "all":
+        ways.append("--unfreeze none trains the last layers alone")
+    return "; ".join([*ways, "a GPU is many times faster; --resume goes on after an interruption"])
+
+
+def _coarser(model) -> str:
+    if model.taxonomy is not None:
+        return "ask for coarser ranks (--target-accuracy), or leave them out (--least-pictures)"
+    return "gather more, or join classes"
+
+
+def _duration(seconds: float) -> str:
+    """Such as `about 3 minutes`."""
+    if seconds < 90:
+        return "a minute or so"
+    if seconds < 5400:
+        return f"about {round(seconds / 60)} minutes"
+    if seconds < 48 * 3600:
+        return f"about {round(seconds / 3600)} hours"
+    return f"about {round(seconds / 86400)} days"
+
+
+def speed() -> tuple[float, float]:
+    """Multiplications a second of a convolution, and values a second that are read and written."""
+    rng = np.random.default_rng(0)
+    picture = ops.convert_to_tensor(rng.normal(size=(8, 32, 32, 64)).astype(np.float32))
+    kernel = ops.convert_to_tensor(rng.normal(size=(3, 3, 64, 64)).astype(np.float32))
+    many = ops.convert_to_tensor(np.zeros(2**23, np.float32))
+    convolution = _fastest(lambda: ops.conv(picture, kernel, padding="same"))
+    passage = _fastest(lambda: ops.relu(many))
+    return 8 * 32 * 32 * 9 * 64 * 64 / convolution, 2 * 2**23 / passage
+
+
+def _fastest(compute) -> float:
+    """Seconds of the fastest of a few calls; the first also compiles."""
+    found = []
+    for _ in range(6):
+        start = time.perf_counter()
+        ops.convert_to_numpy(ops.reshape(compute(), (-1,))[:1])
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def _multiplications_for_a_value(operation) -> int:
+    """How many make up one value that a layer gives."""
+    if isinstance(operation, (layers.DepthwiseConv1D, layers.DepthwiseConv2D)):
+        return prod(operation.kernel_size)
+    if isinstance(operation, (layers.Conv1D, layers.Conv2D, layers.Dense)):
+        return prod(operation.kernel.shape[:-1])
+    return 0
+
+
+def _size(shape) -> int:
+    return prod(extent or 1 for extent in shape)

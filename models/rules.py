@@ -1,0 +1,109 @@
+"""What `--preset recommended` decides by itself when it has seen the data: a table of rules.
+
+A preset was measured with m training samples (`Options.MEASURED_WITH`). With n of them, many more
+or many fewer, other values are better; these rules say which. They look at the training part
+alone, know no chance, and leave alone what the user has set. Each decision is printed with its
+reason and stands in `config.json` like a flag that was typed.
+
+| option | where | value |
+|---|---|---|
+| `epochs`, `rank_epochs` | n is not within 1.5 times m | sqrt(m / n) as many, from 1/4 to 4 times |
+| `batch_size` | n is below m / 8 | half |
+| `batch_size` | n is above 16 m | double |
+| `batch_size` | it is above n / 8 | n / 8, so that an epoch has eight steps; 8 at least |
+| `unfreeze` | n is below 100 | `none`: the backbone stays frozen |
+
+On a demonstration set nothing is decided, as its settings were made for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import sqrt
+
+from datasets import SYNTHETIC
+
+LEAST_TO_TUNE = 100  # training samples
+ALIKE = 1.5  # times as many samples, for which what was measured still holds
+FEWEST_STEPS = 8  # of an epoch
+SMALLEST_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a rule has decided.
+
+    Attributes:
+        option: name of the option.
+        value: that it has from now on.
+        reason: why, in a clause.
+    """
+
+    option: str
+    value: object
+    reason: str
+
+    def __str__(self) -> str:
+        return f"--{self.option.replace('_', '-')} {self.value}: {self.reason}"
+
+
+def decide(options, samples: int) -> tuple[Decision, ...]:
+    """What the rules say of a training with so many samples.
+
+    Args:
+        options: of a model; those of its fields that a preset has filled are decided about.
+        samples: of the training part.
+    """
+    if options.preset != "recommended" or options.data in SYNTHETIC or not options.MEASURED_WITH:
+        return ()
+    found = (
+        *(_epochs(options, name, samples) for name in ("epochs", "rank_epochs")),
+        _batch_size(options, samples),
+        _unfreeze(options, samples),
+    )
+    return tuple(decision for decision in found if decision is not None)
+
+
+def decided(options, decisions: tuple[Decision, ...]):
+    """The options with the values that the rules have decided on."""
+    return replace(options, **{one.option: one.value for one in decisions})
+
+
+def _epochs(options, name: str, samples: int) -> Decision | None:
+    if name not in options.preset_fields:
+        return None
+    known, factor = getattr(options, name), sqrt(options.MEASURED_WITH / samples)
+    if known is None or 1 / ALIKE < factor**2 < ALIKE:
+        return None
+    value = max(1, round(known * min(4.0, max(0.25, factor))))
+    return _changed(
+        options,
+        name,
+        value,
+        f"{known} were measured with {options.MEASURED_WITH:,} training samples, here are "
+        f"{samples:,}",
+    )
+
+
+def _batch_size(options, samples: int) -> Decision | None:
+    if "batch_size" not in options.preset_fields:
+        return None
+    known = value = options.batch_size
+    if samples < options.MEASURED_WITH / 8:
+        value = known // 2
+    elif samples > options.MEASURED_WITH * 16:
+        value = known * 2
+    value = min(value, max(SMALLEST_BATCH, samples // FEWEST_STEPS))
+    reason = f"{samples:,} training samples, and {known} were measured with "
+    return _changed(options, "batch_size", value, reason + f"{options.MEASURED_WITH:,}")
+
+
+def _unfreeze(options, samples: int) -> Decision | None:
+    if "unfreeze" not in options.preset_fields or samples >= LEAST_TO_TUNE:
+        return None
+    reason = f"{samples} training samples are too few to change the backbone by"
+    return _changed(options, "unfreeze", "none", reason)
+
+
+def _changed(options, name: str, value, reason: str) -> Decision | None:
+    return None if value == getattr(options, name) else Decision(name, value, reason)
