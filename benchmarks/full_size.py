@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from datasets.base import Splits, Table
+from models.estimates import work_of
 from models.species.multi_view_classifier import MultiViewClassifier
 from training.objectives import ObjectiveModel
 
@@ -41,13 +42,16 @@ def main() -> None:
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (told.batch_size, largest, largest, 3)).astype(np.float32)
     targets = rng.integers(0, told.species, told.batch_size)
-    weights, kept = network.count_params(), _activations(network)
+    alike = np.ones(told.batch_size, np.float32)
+    weights, kept = network.count_params(), work_of(network).values
     print(f"parameters: {weights:,}, {_trained(network):,} of them train")
     print(
         f"predicted: weights and optimizer {_gigabytes(STATES * FLOAT * weights)}, feature maps of"
     )
     print(f"  a training step {_gigabytes(FLOAT * kept * told.batch_size)}")
-    first, later = _timed(lambda: network.train_on_batch({"image": pictures}, targets), told.steps)
+    first, later = _timed(
+        lambda: network.train_on_batch({"image": pictures}, targets, alike), told.steps
+    )
     rate = told.batch_size / later
     days = PICTURES * PASSES / rate / 86_400
     print(f"training: first step {first:.0f} s (traced), then {rate:.2f} pictures/s;", end=" ")
@@ -81,19 +85,6 @@ def build(side: int, species: int) -> keras.Model:
 
 def _trained(network) -> int:
     return sum(math.prod(weight.shape) for weight in network.trainable_weights)
-
-
-def _activations(network) -> int:
-    """Values of all feature maps that a training step keeps for one picture."""
-    total = 0
-    for layer in network.layers:
-        if isinstance(layer, keras.Model):
-            uses = 2 if layer.name == "stem" else 1  # once for each view
-            total += uses * _activations(layer)
-            continue
-        for tensor in keras.tree.flatten(layer.output):
-            total += math.prod(tensor.shape[1:])
-    return total
 
 
 def _timed(step, steps: int) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from math import prod
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -22,8 +23,20 @@ LONG = 3 * 3600  # seconds that are worth a warning
 FEW = 2  # training samples of a class, likewise
 
 
-def work_of(network: keras.Model) -> tuple[int, int]:
-    """Multiplications of one sample on its way forward, and values that its layers give.
+class Work(NamedTuple):
+    """What a network does to one sample on its way forward.
+
+    Attributes:
+        multiplications: of its convolutions and dense layers.
+        values: that its layers give.
+    """
+
+    multiplications: int
+    values: int
+
+
+def work_of(network: keras.Model) -> Work:
+    """What a functional network does to one sample.
 
     Extents that are known only at run time, such as the length of a recording, count as one.
     """
@@ -38,7 +51,7 @@ def work_of(network: keras.Model) -> tuple[int, int]:
             values = sum(_size(tensor.shape[1:]) for tensor in node.output_tensors)
             given += values
             multiplied += values * _multiplications_for_a_value(operation)
-    return multiplied, given
+    return Work(multiplied, given)
 
 
 def training_seconds(network: keras.Model, phases: Iterable, samples: int) -> float:

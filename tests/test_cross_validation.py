@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from training.evaluation import wilson_interval
 from training.statistics import corrected_resampled_t, mcnemar_exact, mean_over_runs, paired_t
 
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config:UserWarning")
+ROOT = Path(__file__).resolve().parents[1]
 FOLDS, PER_CLASS = 3, {"dark": 15, "light": 15, "striped": 12, "rare": 2, "lone": 1}
 FAST, SLOW = (["--epochs", 4, "--learning-rate", rate] for rate in (0.05, 0.0001))
 
@@ -407,3 +409,39 @@ def test_runs_that_keep_no_answers_are_named(capsys, out):
         path.write_bytes(kept)
     assert "predictions.csv cannot be read" in line
     assert "python run.py train --model Tiny" in line
+
+
+TINY = """
+import sys
+sys.path.insert(0, {root!r})
+from tests.tiny_command import main
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+
+
+def test_folds_in_processes_are_those_of_one_process_and_a_killed_one_is_repeated(
+    tmp_path, pictures, monkeypatch, capsys
+):
+    script = tmp_path / "tiny.py"
+    script.write_text(TINY.format(root=str(ROOT)))
+    monkeypatch.setattr("models.commands.cross_validation.RUN_PY", script)
+    words = ["--model", "Tiny", "--data-dir", pictures, "--folds", FOLDS, *FAST]
+    assert typed(capsys, *words, "--out", tmp_path / "one", "--run", "it")[0] == 0
+    several = [*words, "--out", tmp_path / "other", "--run", "it", "--processes", 2]
+    monkeypatch.setenv("STOP_AFTER", "2")
+    monkeypatch.setenv("STOP_ONCE", str(tmp_path / "killed"))
+    code, _, text = typed(capsys, *several)
+    assert code == 0, text
+    assert (tmp_path / "killed").exists()
+    for number in range(1, FOLDS + 1):
+        one, other = (
+            pd.read_csv(tmp_path / place / "Tiny" / f"it-fold{number}" / "predictions.csv")
+            for place in ("one", "other")
+        )
+        pd.testing.assert_frame_equal(one, other)
+
+
+def test_processes_without_folds_are_refused(capsys, pictures):
+    line = refused(capsys, "--model", "Tiny", "--data-dir", pictures, "--processes", 2)
+    assert "several --folds" in line

@@ -1,7 +1,7 @@
 """The command line with the network of one layer in place of the zoo: python -m tests.tiny_command
 
 As `run.py`, for processes of their own. With STOP_AFTER=N a process ends itself, as if killed, when
-it has trained N epochs.
+it has trained N epochs; with STOP_ONCE=FILE too, only the first one does, which makes that file.
 """
 
 import os
@@ -22,8 +22,15 @@ class _Killed(keras.callbacks.Callback):
         self.epochs = epochs
 
     def on_epoch_end(self, epoch, logs=None):
-        if epoch + 1 == self.epochs:
+        if epoch + 1 == self.epochs and _is_first(os.environ.get("STOP_ONCE")):
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_first(marker: str | None) -> bool:
+    try:
+        return marker is None or not os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
 
 
 def main() -> int:

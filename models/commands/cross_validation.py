@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from argparse import Namespace
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +17,7 @@ import pandas as pd
 
 from datasets.errors import InputError
 from models.commands.parser import percent, print_json, share_with_interval
+from models.commands.pool import RUN_PY, Workers, all_done
 from models.drafts import check_place
 from models.fold_results import (
     Results,
@@ -43,7 +46,8 @@ class CrossValidation:
     Args:
         chosen: class of the model.
         options: its options, with `folds` and without `fold`.
-        arguments: `out`, `run`, `resume` and `json` of the command line.
+        arguments: `out`, `run`, `resume`, `processes`, `worker` and `json` of the command line,
+            and its `words`.
         steps: trains and saves a model; takes it, and whether to go on with an interrupted run.
 
     Raises:
@@ -59,18 +63,48 @@ class CrossValidation:
         self.run = arguments.run or waiting or chosen(options, self.out).run
         self._runs = [fold_run(self.run, number) for number in range(1, options.folds + 1)]
         self.folder = summary_folder(self.out, self.name, self.run)
-        self._check_begin()
+        if not arguments.worker:
+            self._check_begin()
 
     def train(self) -> None:
         """Train the folds that are not there yet, and write the summary."""
+        missing = []
         for number, run in enumerate(self._runs, start=1):
             if self._place(run).exists():
                 log.info("fold %d of %d: takes the run %s", number, len(self._runs), run)
-                continue
-            log.info("fold %d of %d: trains %s", number, len(self._runs), run)
-            keras.utils.clear_session()
-            self._steps(self._chosen(self._fold(number), self.out, run), self.arguments.resume)
+            else:
+                missing.append(number)
+        if self.arguments.processes > 1:
+            self._train_side_by_side(missing)
+        else:
+            for number in missing:
+                self._train(number, self.arguments.resume)
         _write(self.folder, self._summary())
+
+    def answer(self, question: dict) -> dict:
+        """Train a fold because another process asks for it."""
+        number = question["fold"]
+        self._train(number, has_draft(self.out, self._runs[number - 1]))
+        return {}
+
+    def _train(self, number: int, resume: bool) -> None:
+        run = self._runs[number - 1]
+        log.info("fold %d of %d: trains %s", number, len(self._runs), run)
+        keras.utils.clear_session()
+        self._steps(self._chosen(self._fold(number), self.out, run), resume)
+
+    def _train_side_by_side(self, folds: list[int]) -> None:
+        arguments = self.arguments
+        command = [sys.executable, str(RUN_PY), "train", *arguments.words]
+        command += ["--run", self.run, "--worker"]
+        with Workers(command, arguments.processes) as workers:
+            needs = {number: [] for number in folds}
+
+            def begin(number: int) -> Future:
+                return workers.ask({"fold": number})
+
+            for number, _ in all_done(needs, begin, arguments.processes):
+                log.info("fold %d of %d is there", number, len(self._runs))
 
     def has_begun(self) -> bool:
         """Whether a fold is there, trained or interrupted."""

@@ -52,6 +52,18 @@ class Parser(argparse.ArgumentParser):
             "the run's validation part",
         )
 
+    def add_processes(self, what: str) -> None:
+        """How many of several trainings are under way at a time; `--worker` marks one of those."""
+        self.add_argument(
+            "--processes",
+            type=_whole_number,
+            default=1,
+            metavar="N",
+            help=f"train so many {what} at a time, each in a process that has its share of the "
+            "cores (default 1); where RAY_ADDRESS names a cluster of Ray, on its machines",
+        )
+        self.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+
     def add_json(self) -> None:
         self.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -61,6 +73,12 @@ def user_path(text: str) -> Path:
     if not text.strip():
         raise argparse.ArgumentTypeError("the path is empty")
     return Path(text).expanduser()
+
+
+def _whole_number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: a number from 1 on is needed")
+    return int(text)
 
 
 def share(text: str) -> float:

@@ -9,7 +9,6 @@ import logging
 import sys
 import time
 import typing
-from argparse import SUPPRESS, ArgumentTypeError
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -17,8 +16,8 @@ from pathlib import Path
 from datasets.errors import InputError
 from models import model_class
 from models.commands.parser import Parser, print_json, user_path
+from models.commands.pool import serve
 from models.commands.recipe_page import provenance, table_of, write_page, write_summary
-from models.commands.recipe_pool import serve
 from models.commands.recipe_runs import RecipeRuns
 from models.options import flag, type_hints
 from training.recipes import Recipe, recipe_names
@@ -57,15 +56,7 @@ def run(words: list[str]) -> int:
         help="another value of an option, in all rows that have it or in those of a model, such as "
         "TransferCNN.weights=FILE; may be repeated",
     )
-    parser.add_argument(
-        "--processes",
-        type=_processes,
-        default=1,
-        metavar="N",
-        help="train so many rows at a time, each in a process that has its share of the cores "
-        "(default 1)",
-    )
-    parser.add_argument("--worker", action="store_true", help=SUPPRESS)
+    parser.add_processes("rows")
     parser.add_out()
     parser.add_json()
     arguments = parser.parse(words, "recipe")
@@ -130,12 +121,6 @@ def _make_all(arguments, words: list[str]) -> int:
     for name, line in failed.items():
         print(f"error: {name}: {line}", file=sys.stderr)
     return 2 if failed else 0
-
-
-def _processes(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text}: a number from 1 on is needed")
-    return int(text)
 
 
 def _function(place: str) -> Callable:

@@ -13,12 +13,10 @@ import keras
 from datasets.base import Table
 from datasets.errors import InputError
 from models import model_class
-from models.commands.recipe_pool import WorkerEndedError, Workers, completed
+from models.commands.pool import RUN_PY, Workers, all_done
 from models.options import same_training
 from models.runs import draft_folder, read_json
 from training.recipes import Recipe, Row
-
-RUN_PY = Path(__file__).parents[2] / "run.py"
 
 log = logging.getLogger("menagerie")
 
@@ -124,15 +122,8 @@ class RecipeRuns:
                     return done
                 return workers.ask(dict(zip(("row", "number"), job, strict=True)))
 
-            try:
-                for count, _ in enumerate(completed(needs, begin, processes), start=1):
-                    log.info("%d of %d trainings are there", count, len(jobs))
-            except WorkerEndedError as error:
-                how = f"killed by signal {-error.code}" if error.code < 0 else "broken off"
-                raise InputError(
-                    f"a process that trained was {how}: give the same command again, which keeps "
-                    "what is finished; if the memory was too small, with fewer --processes"
-                ) from None
+            for count, _ in enumerate(all_done(needs, begin, processes), start=1):
+                log.info("%d of %d trainings are there", count, len(jobs))
 
     def _is_done(self, name: str, number: int) -> bool:
         """Whether an earlier call has left the run."""

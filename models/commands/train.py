@@ -15,6 +15,7 @@ from datasets.folds import fold_notes, group_notes
 from models import MODELS, model_class
 from models.commands.cross_validation import CrossValidation
 from models.commands.parser import Parser, percent, print_json, share_with_interval
+from models.commands.pool import serve
 from models.drafts import check_place
 from models.estimates import forecast
 from models.run_baselines import baseline_lines
@@ -34,8 +35,13 @@ def run(words: list[str]) -> int:
     options = chosen.Options(**flags)
     _check_run_name(arguments.run)
     _check_hosts(options)
-    if options.folds and not options.fold:
+    folds = options.folds and not options.fold
+    if arguments.processes > 1 and not folds:
+        raise InputError("--processes trains several --folds at a time, and here is one training")
+    if folds:
         training = CrossValidation(chosen, options, arguments, _go_through_the_steps)
+        if arguments.worker:
+            serve(training.answer)
     else:
         training = _Training(chosen, options, arguments)
     try:
@@ -87,7 +93,7 @@ def _how_to_go_on(training) -> str:
     return f"interrupted before anything was trained; begin again with: {command}"
 
 
-_OWN = {"model", "out", "run", "resume", "json", "debug"}
+_OWN = {"model", "out", "run", "resume", "json", "debug", "processes", "worker", "words"}
 
 
 def _arguments(words) -> argparse.Namespace:
@@ -98,12 +104,15 @@ def _arguments(words) -> argparse.Namespace:
     parser.add_out()
     parser.add_argument("--run", help="name of the run (default: the time)")
     parser.add_argument("--resume", action="store_true", help="go on after an interruption")
+    parser.add_processes("--folds")
     parser.add_json()
     if name is None and not asks_help:
         raise InputError(f"--model is missing: take one of {', '.join(MODELS)}")
     if name is not None:
         model_class(name).Options.add_flags(parser)
-    return parser.parse(words, name)
+    arguments = parser.parse(words, name)
+    arguments.words = words
+    return arguments
 
 
 def _check_run_name(run: str | None) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from datasets.errors import InputError
-from models.commands.recipe_pool import WorkerEndedError, Workers, completed
+from models.commands.pool import WorkerEndedError, Workers, all_done, completed
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKER = """
@@ -19,13 +19,17 @@ import os, signal, sys, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from datasets.errors import InputError
-from models.commands.recipe_pool import serve
+from models.commands.pool import serve
 
 def answer(question):
     print("this must not mix with the answers")
     os.system("echo nor this")
+    known = question.get("kill_unless")
+    once = known and not Path(known).exists()
     for name in question.get("write", []):
         Path(name).touch()
+    if once:
+        os.kill(os.getpid(), signal.SIGKILL)
     if question.get("kill"):
         os.kill(os.getpid(), signal.SIGKILL)
     if question.get("mistake"):
@@ -109,7 +113,7 @@ def test_two_processes_work_at_the_same_time_and_are_kept(tmp_path):
 
 def test_each_process_has_its_share_of_the_cores_unless_the_user_says_more(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("models.commands.recipe_pool.threads", lambda: 8)
+    monkeypatch.setattr("models.commands.pool.threads", lambda: 8)
     with Workers(COMMAND, 2) as workers:
         assert workers.ask({}).result(20)["threads"] == "4"
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
@@ -124,11 +128,54 @@ def test_a_mistake_comes_back_and_the_process_goes_on():
         assert workers.ask({}).result(20)["process"]
 
 
-def test_a_process_that_is_killed_is_an_error_with_its_signal():
+def test_what_a_killed_process_was_asked_is_asked_again(tmp_path):
+    begun = tmp_path / "begun"
     with Workers(COMMAND, 1) as workers:
-        with pytest.raises(WorkerEndedError) as caught:
+        found = workers.ask({"write": [str(begun)], "kill_unless": str(begun)}).result(40)
+        assert found["process"] and begun.exists()
+
+
+def test_a_process_that_is_killed_twice_over_one_question_is_an_error_with_its_signal():
+    with Workers(COMMAND, 1) as workers:
+        with pytest.raises(WorkerEndedError, match="killed by signal 9") as caught:
             workers.ask({"kill": True}).result(20)
         assert caught.value.code == -9
+        assert workers.ask({}).result(20)["process"]
+    failed = Future()
+    failed.set_exception(caught.value)
+    with pytest.raises(InputError, match="twice: give the same command again"):
+        list(all_done({"a": []}, lambda _: failed, 1))
+
+
+@pytest.mark.slow
+def test_a_cluster_of_ray_is_asked_by_the_same_code(monkeypatch, tmp_path):
+    ray = pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    one, other = str(tmp_path / "one"), str(tmp_path / "other")
+    try:
+        with Workers(COMMAND, 2) as workers:
+            pair = [
+                workers.ask({"write": [one], "await": [other]}),
+                workers.ask({"write": [other], "await": [one]}),
+            ]
+            assert len({future.result(120)["process"] for future in pair}) == 2
+            with pytest.raises(InputError, match="no such column"):
+                workers.ask({"mistake": "no such column"}).result(60)
+            begun = tmp_path / "begun"
+            question = {"write": [str(begun)], "kill_unless": str(begun)}
+            process = workers.ask(question).result(60)["process"]
+            with pytest.raises(WorkerEndedError, match="killed by signal 9"):
+                workers.ask({"kill": True}).result(60)
+        until(lambda: not Path(f"/proc/{process}").exists())
+    finally:
+        ray.shutdown()
+
+
+def test_a_cluster_without_ray_is_one_line(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setattr("models.commands.pool.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="Ray is not installed"):
+        Workers(COMMAND, 1)
 
 
 def test_an_interruption_ends_processes_that_are_busy(tmp_path):
