@@ -41,6 +41,7 @@ def work_of(network: keras.Model) -> Work:
     Extents that are known only at run time, such as the length of a recording, count as one.
     """
     multiplied = given = 0
+    network = getattr(network, "_functional", network)  # of a keras.Sequential
     for nodes in network._nodes_by_depth.values():
         for node in nodes:
             operation = node.operation

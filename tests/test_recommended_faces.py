@@ -13,6 +13,7 @@ from models.emotion.alignment import AlignLandmarks, LandmarkGeometry
 from models.emotion.gated_fusion import GatedFusion, Known, Present
 from models.emotion.mirror import MeanOfMirror, WithMirroredPicture, WithMirroredPoints
 from models.emotion.nn1 import NN1
+from models.explanation.pictures import picture_maps
 from training.callbacks import AverageWeights
 
 SIDE = 48
@@ -203,3 +204,16 @@ def test_a_training_with_averaged_weights_is_judged_by_them_and_ends_with_them()
     assert (look.raw != look.averaged).any()
     np.testing.assert_allclose(model.get_weights()[0], look.averaged)
     assert judged[-1] == pytest.approx(model.evaluate(x, y, verbose=0), rel=1e-5)
+
+
+def test_the_map_of_a_mirrored_face_is_the_mirrored_map(table):
+    model = NN1(NN1.Options(width=8))
+    model.split_table(table)
+    model.createArchitecture()
+    face = table.modalities["image"][:1].astype(np.float32)
+    one, other = (
+        picture_maps(model.model, model.anatomy, {"image": image}, 0)[0].heat
+        for image in (face, face[:, :, ::-1])
+    )
+    np.testing.assert_allclose(other, one[:, ::-1], atol=1e-5 * np.abs(one).max())
+    assert np.ptp(one) > 0

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
 from datasets.images import resize
-from models.explanation.anatomy import Anatomy, View, answering, last_maps, layers_called
+from models.emotion.mirror import WithMirroredPicture
+from models.explanation.anatomy import (
+    Anatomy,
+    View,
+    all_layers,
+    answering,
+    last_maps,
+    layers_called,
+)
 from models.explanation.attribution import class_activation
 from models.explanation.slopes import Watched, slopes_of_layers
 from models.fixed_views import FixedViews, back_to_picture
@@ -39,9 +48,9 @@ def picture_maps(
 
     Taken at the last feature maps through which every path from the picture leads. Where these are
     maps of several sizes, each is brought to the size of the largest and they are added. Where a
-    picture is looked at several times by the same layers (`FixedViews`), the maps are turned back
-    and their mean is taken. Where several views have branches of their own, each has its own map,
-    the last one before the branches meet.
+    picture is looked at several times by the same layers (`FixedViews`, `WithMirroredPicture`), the
+    maps are turned back and their mean is taken. Where several views have branches of their own,
+    each has its own map, the last one before the branches meet.
 
     A map counts above that of a flat picture of the mean colour, so that what a network makes of
     any picture, at its borders for one, does not count. Deleting the 15 % of a picture that is
@@ -61,11 +70,11 @@ def picture_maps(
     else:
         layers = last_maps(network)
     _, found = slopes_of_layers(network, _beside_flat(arrays), target, layers)
-    turned = any(isinstance(layer, FixedViews) for layer in network.layers)
+    back = _way_back(network)
     if anatomy.views:
-        heats = [_merged(tensors, turned) for tensors in found]
+        heats = [_merged(tensors, back) for tensors in found]
     else:
-        heats = [_merged([one for tensors in found for one in tensors], turned)]
+        heats = [_merged([one for tensors in found for one in tensors], back)]
     heats = [np.maximum(heat, 0) for heat in heats]
     total = sum(heat.sum() for heat in heats)
     return [
@@ -91,13 +100,23 @@ def _beside_flat(arrays: dict) -> dict:
     return both
 
 
-def _merged(tensors: list[Watched], turned: bool) -> np.ndarray:
+def _way_back(network: keras.Model) -> Callable:
+    """How maps of one picture, (looks, height, width), become one: those of all looks at it."""
+    layers = list(all_layers(network))
+    if any(isinstance(layer, FixedViews) for layer in layers):
+        return back_to_picture
+    if any(isinstance(layer, WithMirroredPicture) for layer in layers):
+        return lambda heat: (heat[0] + heat[1][:, ::-1]) / 2
+    return lambda heat: heat[0]
+
+
+def _merged(tensors: list[Watched], back: Callable) -> np.ndarray:
     """What all maps of one view add at each place, in the size of the largest map."""
     height, width = np.max([one.value.shape[1:3] for one in tensors], axis=0)
     whole = np.zeros((height, width))
     for one in tensors:
         (picture, flat), (slope, _) = np.split(one.value, 2), np.split(one.slope, 2)
         heat = class_activation(picture - flat, slope)
-        heat = back_to_picture(heat) if turned else heat[0]
+        heat = back(heat)
         whole += spread(heat.astype(np.float32), int(height), int(width))
     return whole

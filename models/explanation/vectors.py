@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from datasets.columns import Column
+from models.emotion.gated_fusion import Present
 from models.explanation.anatomy import JOINED, SEGMENTS, answering
 from models.explanation.attribution import integrated_gradients
 from models.explanation.slopes import scores, slopes_of_inputs
@@ -89,12 +90,17 @@ class Fusion:
         found = keras.Model(network.input, meeting)(arrays, training=False)
         found = [keras.ops.convert_to_numpy(value) for value in found]
         self.values = dict(zip(parts, found, strict=True))
-        names = [layer.name for layer in network.layers]
-        # Which segments lie inside their recording: a segment that is one does.
-        self._inside = [network.get_layer(SEGMENTS).output[1]] if SEGMENTS in names else []
-        self._rest = keras.Model(
-            [*meeting, *self._inside], {"probabilities": network.output["probabilities"]}
-        )
+        # What else the rest of the network asks for: which segments lie inside their recording,
+        # or which modalities are there. That is the same for all that is looked at here.
+        beside = [
+            layer.output[1] if layer.name == SEGMENTS else layer.output
+            for layer in network.layers
+            if layer.name == SEGMENTS or isinstance(layer, Present)
+        ]
+        known = keras.Model(network.input, beside)(arrays, training=False) if beside else []
+        self._beside = [keras.ops.convert_to_numpy(value)[:1] for value in known]
+        answer = network.output["probabilities"]
+        self._rest = keras.Model([*meeting, *beside], {"probabilities": answer})
         self._ends = np.cumsum([value.shape[-1] for value in found])[:-1]
 
     def parted(self, vector: np.ndarray) -> dict[str, np.ndarray]:
@@ -126,8 +132,8 @@ class Fusion:
 
     def _given(self, points: np.ndarray) -> list[np.ndarray]:
         """What the rest of the network takes."""
-        inside = [np.ones((len(points), 1), np.float32) for _ in self._inside]
-        return [*np.split(points, self._ends, axis=-1), *inside]
+        beside = [np.repeat(value, len(points), axis=0) for value in self._beside]
+        return [*np.split(points, self._ends, axis=-1), *beside]
 
 
 def by_column(values: np.ndarray, encoder: EncodeMeasurements, columns: tuple[Column, ...]):

@@ -1,0 +1,135 @@
+"""What a recommended preset decides by itself, and how long it says that a training will take."""
+
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from models import estimates, model_class
+from models.emotion.nn1 import NN1
+from models.estimates import forecast, training_seconds, work_of
+from models.rules import decide, decided
+from models.species.multi_view_classifier import MultiViewClassifier
+from training.phases import Phase
+
+RECOMMENDED = [
+    "NN1", "NN2", "FinalNN", "Net96", "TransferCNN", "TripletClassifier", "MultiViewClassifier",
+    "MelDCNN", "TransferMLP",
+]  # fmt: skip
+
+
+def options(name="NN1", **values):
+    chosen = model_class(name).Options
+    weights = {"weights": "none"} if "weights" in chosen.__dataclass_fields__ else {}
+    return chosen(data_dir="there", **weights | values)
+
+
+def values_of(decisions):
+    return {one.option: one.value for one in decisions}
+
+
+@pytest.mark.parametrize("name", RECOMMENDED)
+def test_nothing_is_decided_where_there_are_as_many_samples_as_measured_with(name):
+    made = options(name)
+    assert made.preset == "recommended" and made.MEASURED_WITH > 0
+    for samples in (made.MEASURED_WITH, int(made.MEASURED_WITH * 1.4), made.MEASURED_WITH // 1.4):
+        assert "epochs" not in values_of(decide(made, int(samples)))
+
+
+@pytest.mark.parametrize(
+    ("times", "epochs", "batch"),
+    [(4, 30, 64), (1 / 4, 120, 64), (17, 15, 128), (1 / 9, 180, 32), (1 / 1000, 240, 8)],
+)
+def test_epochs_go_by_the_root_of_the_samples_and_batches_by_eighths_and_sixteens(
+    times, epochs, batch
+):
+    made = options(epochs=None)
+    found = values_of(decide(made, round(made.MEASURED_WITH * times)))
+    assert (found["epochs"], found.get("batch_size", 64)) == (epochs, batch)
+
+
+def test_ranks_are_scaled_with_the_epochs_and_a_handful_of_pictures_leaves_a_backbone_frozen():
+    made = options("MultiViewClassifier")
+    found = values_of(decide(made, MultiViewClassifier.Options.MEASURED_WITH * 4))
+    assert (found["epochs"], found["rank_epochs"]) == (6, 2)
+    few, enough = (values_of(decide(options("TransferCNN"), count)) for count in (99, 100))
+    assert few["unfreeze"] == "none" and "unfreeze" not in enough
+
+
+def test_what_the_user_has_set_and_every_other_preset_stay_as_they_are():
+    assert values_of(decide(options(epochs=60, batch_size=64), 100)) == {}
+    assert decide(options(preset="paper"), 100) == ()
+    assert decide(NN1.Options(), 100) == ()  # a demonstration set
+    made = options()
+    chosen = decided(made, decide(made, 100))
+    assert decide(chosen, 100) == ()  # once it has decided
+    assert NN1.Options.from_json(chosen.to_json()) == chosen
+    assert f"--epochs {chosen.epochs}" in chosen.command("NN1")
+
+
+def test_a_decision_says_why():
+    line = str(decide(options(), 2000)[0])
+    assert line.startswith("--epochs 216: 60 were measured with 25,838 training samples")
+    assert line.endswith("here are 2,000")
+
+
+def test_the_work_of_a_network_is_that_of_its_layers():
+    inner = keras.Sequential([keras.Input((8, 8, 4)), layers.Conv2D(6, 3, padding="same")])
+    picture = keras.Input((8, 8, 4))
+    seen = inner(picture) + inner(picture)
+    seen = layers.DepthwiseConv2D(3, 2, padding="same")(seen)
+    network = keras.Model(picture, layers.Dense(5)(layers.Flatten()(seen)))
+    work = work_of(network)
+    assert work.multiplications == 2 * 64 * 6 * 9 * 4 + 16 * 6 * 9 + 16 * 6 * 5
+    assert work.values == 64 * 4 + 2 * (64 * 4 + 64 * 6) + 64 * 6 + 16 * 6 + 16 * 6 + 5
+
+
+@pytest.fixture
+def speed(monkeypatch):
+    monkeypatch.setattr(estimates, "speed", lambda: (1e6, 1e6))
+
+
+def network_and_phase(**more):
+    values = keras.Input((100,))
+    network = keras.Model(values, layers.Dense(10)(values))
+    return network, Phase("training", epochs=5, batch_size=10, **more)
+
+
+def test_a_training_is_epochs_times_samples_times_a_step(speed):
+    network, phase = network_and_phase()
+    step = 3 * 1000 / 1e6 + 6 * 110 / 1e6 + 10 * 1010 / 10 / 1e6
+    assert training_seconds(network, [phase], 200) == pytest.approx(5 * 200 * step)
+    _, frozen = network_and_phase(trainable=("dense",), augment=lambda *_: None, views=2)
+    step = (3 * 1000 + 6 * 110) / 1e6 / 3
+    assert training_seconds(network, [frozen], 200) == pytest.approx(2 * 200 * step)
+
+
+def told(seconds, counts, monkeypatch, **options):
+    monkeypatch.setattr(estimates, "training_seconds", lambda *_: seconds)
+    targets = np.repeat(np.arange(len(counts)), counts)
+    return forecast(
+        SimpleNamespace(
+            splits=SimpleNamespace(train=np.arange(len(targets))),
+            table=SimpleNamespace(targets=targets),
+            labels=tuple(map(str, range(len(counts)))),
+            model=None, phases=(), taxonomy=None,
+            options=SimpleNamespace(epochs=60, **options),
+        )
+    )  # fmt: skip
+
+
+def test_a_long_training_is_warned_of_with_what_would_shorten_it(monkeypatch):
+    assert told(600, [9, 9], monkeypatch) == [
+        "training will take about 10 minutes on this machine, by a rough reckoning"
+    ]
+    first, warning = told(10 * 3600, [9, 9], monkeypatch, image_size=224)
+    assert "about 10 hours" in first
+    assert "--epochs 6 takes about 60 minutes" in warning and "--image-size 112" in warning
+
+
+def test_classes_of_one_or_two_samples_are_warned_of_where_most_are_so(monkeypatch):
+    (_,) = told(600, [2, 9, 9], monkeypatch)
+    warning = told(600, [2, 1, 9], monkeypatch)[1]
+    assert "2 of 3 classes have at most 2 training samples" in warning
