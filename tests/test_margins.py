@@ -203,6 +203,20 @@ def test_losses_that_do_not_fit_the_names_are_refused():
         layer([tf.constant(1.0)] * 3)
 
 
+def test_an_adjusted_cross_entropy_judges_answers_times_the_shares_of_the_classes():
+    probabilities = np.array([[0.2, 0.3, 0.5], [0.6, 0.3, 0.1]], np.float32)
+    prior = np.array([0.7, 0.2, 0.1])
+    weighed = probabilities * prior / (probabilities * prior).sum(axis=1, keepdims=True)
+    for smoothing in (0.0, 0.3):
+        loss = SmoothedCrossEntropy(smoothing, prior)
+        expected = SmoothedCrossEntropy(smoothing).call(np.array([2, 0]), weighed)
+        np.testing.assert_allclose(
+            loss.call(np.array([2, 0]), keras.ops.convert_to_tensor(probabilities)), expected, 1e-5
+        )
+        again = SmoothedCrossEntropy.from_config(loss.get_config())
+        assert again.prior == pytest.approx(prior)
+
+
 def test_smoothing_spreads_a_share_of_every_label_evenly():
     probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], np.float32)
     targets, weights = np.array([0, 1]), np.array([1.0, 3.0])

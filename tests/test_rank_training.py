@@ -36,12 +36,15 @@ TREE = Taxonomy(
 )
 
 
+COUNTS = np.array([6, 3, 1])  # training samples of the species
+
+
 def options(preset="paper", **changed):
     return MultiViewOptions(preset=preset, **changed)
 
 
 def phases(heads, told):
-    return rank_phases(told, heads, {"batch_size": 16})
+    return rank_phases(told, heads, COUNTS, {"batch_size": 16})
 
 
 def rates(phase):
@@ -102,7 +105,7 @@ def test_behind_all_ranks_the_head_learns_again_from_pictures_as_they_are():
     told = options("recommended", data_dir="DIR", weights="FILE")
     heads = Heads(TREE, 3, False, from_centroids=True)
     shared = {"batch_size": 16, "augment": dict, "sampling": HalfPasses(), "keep_best": "val_loss"}
-    species, head = rank_phases(told, heads, shared)
+    species, head = rank_phases(told, heads, COUNTS, shared)
     assert (species.augment, species.learn_again, species.trainable) == (dict, False, None)
     assert (head.augment, head.sampling, head.keep_best) == (None, None, None)
     assert (head.output, head.trainable) == ("probabilities", ("probabilities",))
@@ -244,3 +247,13 @@ def test_further_pictures_are_asked_for_where_there_are_none(monkeypatch):
     monkeypatch.setattr(MultiViewClassifier, "read_table", lambda *_: table)
     with pytest.raises(InputError, match="--views pictures: t has one picture per row"):
         model.loadData()
+
+
+def test_a_long_tail_is_adjusted_at_every_rank_by_the_shares_of_its_taxa():
+    heads = Heads(TREE, 2, False)
+    told = options("recommended", epochs=4, rank_epochs=1, long_tail="adjusted")
+    genus, species = phases(heads, told)
+    np.testing.assert_allclose(genus.loss.prior, [0.9, 0.1])
+    np.testing.assert_allclose(species.loss.prior, [0.6, 0.3, 0.1])
+    plain = options("recommended", epochs=4, rank_epochs=1)
+    assert [phase.loss.prior for phase in phases(heads, plain)] == [None, None]

@@ -42,14 +42,23 @@ class SmoothedCrossEntropy(keras.losses.Loss):
 
     Args:
         smoothing: the share, from 0, which is plain cross-entropy, to below 1.
+        prior: (classes,) share that each class has of the training samples, all positive. The
+            answers are multiplied by it before they are judged, so that those of the network are
+            what they would be if all classes were equally frequent (Ren et al. 2020, arXiv
+            2007.10740, section 3.1; Menon et al. 2021, arXiv 2007.07314, section 5). None leaves
+            them as they are.
     """
 
-    def __init__(self, smoothing: float = 0.0, **keywords):
+    def __init__(self, smoothing: float = 0.0, prior=None, **keywords):
         super().__init__(**keywords)
         self.smoothing = smoothing
+        self.prior = None if prior is None else [float(share) for share in prior]
 
     def call(self, targets, probabilities):
         """(batch,) loss of each sample."""
+        if self.prior is not None:
+            probabilities = probabilities * ops.convert_to_tensor(self.prior, probabilities.dtype)
+            probabilities = probabilities / ops.sum(probabilities, axis=-1, keepdims=True)
         # Keras would clip at 1e-7, and what lies below would have no gradient to bring it back.
         logarithms = ops.log(ops.maximum(probabilities, np.finfo(np.float32).tiny))
         own = ops.take_along_axis(logarithms, ops.cast(targets, "int32")[:, None], axis=-1)
@@ -61,7 +70,7 @@ class SmoothedCrossEntropy(keras.losses.Loss):
         return ops.mean(ops.cast(weights, probabilities.dtype) * self.call(targets, probabilities))
 
     def get_config(self):
-        return super().get_config() | {"smoothing": self.smoothing}
+        return super().get_config() | {"smoothing": self.smoothing, "prior": self.prior}
 
 
 def cosine_distance(first, second):

@@ -97,13 +97,19 @@ class AuxiliaryObjective(keras.layers.Layer):
     Args:
         output: of the network, probabilities of the auxiliary classifier.
         weight: of its cross-entropy.
-        smoothing: of the labels in both.
+        cross_entropy: of both; None for the plain one.
     """
 
-    def __init__(self, output="auxiliary", weight: float = 0.4, smoothing=0.0, **keywords):
+    def __init__(
+        self,
+        output="auxiliary",
+        weight: float = 0.4,
+        cross_entropy: SmoothedCrossEntropy | None = None,
+        **keywords,
+    ):
         super().__init__(**keywords)
         self.needs, self.weight = (output,), weight
-        self.cross_entropy = SmoothedCrossEntropy(smoothing)
+        self.cross_entropy = cross_entropy or SmoothedCrossEntropy()
 
     def loss(self, outputs: dict, targets, weights):
         """Scalar; outputs (batch, classes), targets and weights (batch,)."""

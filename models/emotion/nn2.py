@@ -26,6 +26,7 @@ from models.inputs import LandmarkInput
 from models.options import option
 from training.phases import Phase
 
+WIDTHS, DROPOUT = (256, 128), 0.4  # of the hidden layers on aligned landmarks
 SMALLEST_VARIANCE = 1e-6  # of what is told of an aligned face, whose size is 1
 WORST_SHARE = 0.1  # of the training faces, without weight by --landmark-quality filter
 
@@ -177,11 +178,11 @@ class NN2(NNModel):
             mean=found.mean(axis=0), variance=spread, dtype="float32", name="standard"
         )
         hidden = standard(described(points))
-        for number, width in enumerate((256, 128), 1):
-            hidden = layers.Dropout(0.4, name=f"dropout_{number}")(hidden)
+        for number, width in enumerate(WIDTHS, 1):
+            hidden = layers.Dropout(DROPOUT, name=f"dropout_{number}")(hidden)
             hidden = layers.Dense(width, use_bias=False, name=f"dense_{number}")(hidden)
             hidden = layers.BatchNormalization(momentum=MOMENTUM, name=f"norm_{number}")(hidden)
-            name = "features" if width == 128 else f"relu_{number}"
+            name = "features" if number == len(WIDTHS) else f"relu_{number}"
             hidden = layers.ReLU(name=name)(hidden)
         return hidden
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import keras
+import numpy as np
 from keras import layers
 
 from datasets import SYNTHETIC, load_table
@@ -171,6 +172,12 @@ class MultiViewOptions(BackboneOptions):
     )
     label_smoothing: float | None = option(
         "share of every label that is spread over all classes", minimum=0.0, maximum=0.9
+    )
+    long_tail: str = option(
+        "for rare species: none; adjusted, answers as if all were equally frequent, by "
+        "logits that are adjusted in training",
+        "none",
+        choices=("none", "adjusted"),
     )
     augmentation: str | None = option(
         "paper: crops of a twentieth of the area or more, mirrored and recoloured; strong: larger "
@@ -359,6 +366,7 @@ class MultiViewClassifier(NNModel):
         self.phases = rank_phases(
             options,
             heads,
+            np.bincount(self.table.targets[self.splits.train], minlength=len(self.labels)),
             {
                 "batch_size": options.batch_size,
                 "augment": augmentation(options, self._fitted_to(self._train_size)[0]),

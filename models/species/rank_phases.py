@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 from keras import layers
 
 from datasets.errors import InputError
@@ -134,12 +135,13 @@ def auxiliary_features(feature_map, width: float):
     return layers.Flatten(name="auxiliary_features")(seen)
 
 
-def rank_phases(options, heads: Heads, shared: dict) -> tuple[Phase, ...]:
+def rank_phases(options, heads: Heads, counts: np.ndarray, shared: dict) -> tuple[Phase, ...]:
     """One phase per rank, from the coarsest trained to the finest, and perhaps one of its head.
 
     Args:
         options: MultiViewOptions.
         heads: of the network.
+        counts: (species,) training samples of each.
         shared: what all phases are told.
 
     Raises:
@@ -148,6 +150,7 @@ def rank_phases(options, heads: Heads, shared: dict) -> tuple[Phase, ...]:
     phases, above = [], None
     told = zip(heads.depths, _rates(options, len(heads.depths)), strict=True)
     for depth, (epochs, rate, callbacks) in told:
+        loss = _loss(options, heads.taxonomy.ancestors[depth], counts)
         handing = above and heads.hand_down(above, depth, options.mix, options.seed)
         phases.append(
             Phase(
@@ -158,18 +161,18 @@ def rank_phases(options, heads: Heads, shared: dict) -> tuple[Phase, ...]:
                 classes=heads.taxonomy.ancestors[depth],
                 begin=handing,
                 callbacks=callbacks,
-                loss=SmoothedCrossEntropy(options.label_smoothing or 0.0),
-                objective=_objective(options, heads, depth),
+                loss=loss,
+                objective=_objective(options, heads, depth, loss),
                 **shared,
             )
         )
         above = depth
     if heads.from_centroids:
-        phases.append(_head_again(options, heads, shared))
+        phases.append(_head_again(options, heads, loss, shared))
     return tuple(phases)
 
 
-def _head_again(options, heads: Heads, shared: dict) -> Phase:
+def _head_again(options, heads: Heads, loss, shared: dict) -> Phase:
     """The finest rank's head anew, on what the trained network makes of the pictures as they are.
 
     Larger ones than it was trained on, and not cut: objects that look larger in random crops are
@@ -184,16 +187,30 @@ def _head_again(options, heads: Heads, shared: dict) -> Phase:
         trainable=(name,),
         learn_again=True,
         callbacks=schedule("cosine", HEAD_RATE, HEAD_EPOCHS, None),
-        loss=SmoothedCrossEntropy(options.label_smoothing or 0.0),
+        loss=loss,
         **shared | {"augment": None, "sampling": None, "keep_best": None},
     )
 
 
-def _objective(options, heads: Heads, depth: int) -> AuxiliaryObjective | None:
+def _loss(options, taxon_of: np.ndarray, counts: np.ndarray) -> SmoothedCrossEntropy:
+    """The loss of a rank.
+
+    Args:
+        options: MultiViewOptions.
+        taxon_of: (species,) taxon of that rank that each belongs to.
+        counts: (species,) training samples of each.
+    """
+    found = None
+    if options.long_tail == "adjusted":
+        found = np.bincount(taxon_of, weights=np.maximum(counts, 1))
+        found = found / found.sum()
+    return SmoothedCrossEntropy(options.label_smoothing or 0.0, found)
+
+
+def _objective(options, heads: Heads, depth: int, loss) -> AuxiliaryObjective | None:
     if not heads.auxiliary:
         return None
-    name, smoothing = heads.auxiliary_name(depth), options.label_smoothing or 0.0
-    return AuxiliaryObjective(name, options.auxiliary, smoothing)
+    return AuxiliaryObjective(heads.auxiliary_name(depth), options.auxiliary, loss)
 
 
 def _optimizer(options, rate: float):
