@@ -23,10 +23,14 @@ class RandomExcerpt:
     Attributes:
         frames: of the stretch; 43 are a second.
         masks: whether random bands and frames are hidden under the stretch's mean.
+        warp: largest share by which all bands move up or down, as if voice or instrument were
+            smaller or larger (vocal tract length perturbation, Jaitly and Hinton 2013, on mel
+            bands); 0 for none.
     """
 
     frames: int
     masks: bool = False
+    warp: float = 0.0
 
     def read(self, column: Spectrograms, rows: np.ndarray, seed: int, draws: np.ndarray):
         """(rows, frames, bands) float32.
@@ -43,10 +47,36 @@ class RandomExcerpt:
             for draw, most in zip(draws, places, strict=True)
         ]
         found = excerpts(column, rows, starts, self.frames)
+        if self.warp:
+            factors = [
+                np.random.default_rng((seed, int(draw), 2)).uniform(1 - self.warp, 1 + self.warp)
+                for draw in draws
+            ]
+            found = warped(found, np.array(factors, np.float32))
         if self.masks:
             for stretch, draw in zip(found, draws, strict=True):
                 _mask(stretch, np.random.default_rng((seed, int(draw), 1)))
         return found
+
+
+def warped(stretches: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Stretches, (rows, frames, bands), whose band b is that of b times a factor, interpolated.
+
+    What would come from above the highest band is that band.
+
+    Args:
+        stretches: NaN past the end, which stays there.
+        factors: (rows,) above 1 what is heard moves down, below 1 it moves up.
+    """
+    highest = stretches.shape[-1] - 1
+    places = np.minimum(factors[:, None] * np.arange(highest + 1), highest)
+    below = np.floor(places).astype(int)
+    share = (places - below).astype(np.float32)[:, None]
+    lower, upper = (
+        np.take_along_axis(stretches, np.minimum(bands, highest)[:, None], axis=2)
+        for bands in (below, below + 1)
+    )
+    return lower + share * (upper - lower)
 
 
 def _mask(stretch: np.ndarray, rng: np.random.Generator) -> None:

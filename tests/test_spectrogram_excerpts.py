@@ -5,7 +5,7 @@ import pytest
 
 from datasets.pipelines import judging_pipeline, training_pipeline, view_pipeline
 from datasets.recordings import Recordings
-from datasets.spectrogram_excerpts import RandomExcerpt, excerpts, middles
+from datasets.spectrogram_excerpts import RandomExcerpt, excerpts, middles, warped
 from datasets.spectrograms import BANDS, Spectrograms
 
 LENGTHS = (50, 43, 7, 60, 44)
@@ -67,6 +67,30 @@ def test_masks_hide_bands_and_frames_under_the_mean_and_leave_the_end_alone():
     assert whole_frames.max() <= 8 and whole_frames.mean() > 1
     again = RandomExcerpt(43, masks=True).read(spectrograms, rows[:3], 0, draws[:3])
     assert np.array_equal(again, masked[:3], equal_nan=True)
+
+
+def test_a_warp_moves_what_is_heard_up_or_down_and_leaves_the_end_alone():
+    stretches = np.full((3, 5, BANDS), -80, np.float32)
+    stretches[:, :, 60] = 0
+    stretches[:, 3:] = np.nan
+    found = warped(stretches, np.array([1, 1.25, 0.8], np.float32))
+    assert np.array_equal(found[0], stretches[0], equal_nan=True)
+    assert np.isnan(found[:, 3:]).all() and not np.isnan(found[:, :3]).any()
+    assert found[:, 0].argmax(axis=1).tolist() == [60, 48, 75]
+    assert (found[1, 0, 103:] == stretches[1, 0, -1]).all()  # from above the highest band
+    ramp = np.arange(BANDS, dtype=np.float32)[None, None]
+    np.testing.assert_allclose(warped(ramp, np.array([0.9], np.float32)), 0.9 * ramp, rtol=1e-5)
+
+
+def test_a_warped_excerpt_is_drawn_within_its_share():
+    ramp = Spectrograms.of([np.tile(np.arange(BANDS, dtype=np.float32), (43, 1))])
+    rows, draws = np.zeros(400, int), np.arange(400)
+    found = RandomExcerpt(43, warp=0.2).read(ramp, rows, 0, draws)
+    factors = found[:, 0, 100] / 100
+    assert 0.8 <= factors.min() < 0.82 and 1.18 < factors.max() <= 1.2
+    assert abs(factors.mean() - 1) < 0.02
+    again = RandomExcerpt(43, warp=0.2).read(ramp, rows[:3], 0, draws[:3])
+    assert np.array_equal(again, found[:3])
 
 
 def test_seed_and_number_of_the_draw_decide():

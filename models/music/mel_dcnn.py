@@ -53,6 +53,7 @@ class MelDCNNOptions(MusicOptions):
             "frames": SECOND,
             "level": "recorded",
             "masks": False,
+            "warp": 0.0,
             "weight_decay": 1e-5,
         },
         "recommended": {
@@ -64,6 +65,7 @@ class MelDCNNOptions(MusicOptions):
             "frames": SECOND,
             "level": "relative",
             "masks": False,
+            "warp": 0.0,
             "weight_decay": 1e-5,
         },
     }
@@ -82,6 +84,12 @@ class MelDCNNOptions(MusicOptions):
         choices=("recorded", "relative"),
     )
     masks: bool | None = option("hide random bands and frames in training (SpecAugment)")
+    warp: float | None = option(
+        "largest share by which bands move up or down in training, as if voices and instruments "
+        "were smaller or larger",
+        minimum=0.0,
+        maximum=0.5,
+    )
     factors: int = option("artist group factors of each kind", 40, minimum=2)
     words: int = option("of the dictionary that sounds are counted in", 2048, minimum=2)
     hard_targets: bool = option("learn the strongest factor of an artist, not all of them", False)
@@ -200,7 +208,7 @@ class MelDCNN(NNModel):
         options = self.options
         shared = {
             "batch_size": options.batch_size,
-            "augment": RandomExcerpt(options.frames, bool(options.masks)),
+            "augment": RandomExcerpt(options.frames, bool(options.masks), options.warp),
             "glance": self._glance,
         }
         epochs = options.epochs * len(options.tasks)  # spec 002, 2c
