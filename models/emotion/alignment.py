@@ -45,6 +45,8 @@ class AlignLandmarks(keras.layers.Layer):
 
 def aligned(points, mean_face):
     """Points, (batch, n, 2), aligned with a mean face, (n, 2); see `AlignLandmarks`."""
+    points = ops.convert_to_tensor(points)
+    mean_face = ops.convert_to_tensor(mean_face, points.dtype)
     points = points - ops.mean(points, axis=1, keepdims=True)
     squares = ops.mean(ops.sum(ops.square(points), axis=-1), axis=-1)
     # Points that all lie in one place have no size, and stay there.

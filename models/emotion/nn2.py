@@ -26,7 +26,7 @@ from models.inputs import LandmarkInput
 from models.options import option
 from training.phases import Phase
 
-WIDTHS, DROPOUT = (256, 128), 0.4  # of the hidden layers on aligned landmarks
+WIDTHS, DROPOUT = (256, 128), 0.2  # of the hidden layers on aligned landmarks
 SMALLEST_VARIANCE = 1e-6  # of what is told of an aligned face, whose size is 1
 WORST_SHARE = 0.1  # of the training faces, without weight by --landmark-quality filter
 
