@@ -34,7 +34,9 @@ def main(words: list[str] | None = None) -> int:
         _check_backend()
         if verb in NEED_NETWORKS and not {"-h", "--help"} & set(words):
             _import_tensorflow()
-        return import_module(f"models.commands.{verb}").run(words)
+        with standard_error_closed():  # TensorFlow, where --help alone brings it in
+            command = import_module(f"models.commands.{verb}")
+        return command.run(words)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -71,6 +73,7 @@ def _import_tensorflow() -> None:
         if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
             config.set_visible_devices([], "GPU")
         config.list_physical_devices()
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # or it would tell of its tracing
 
 
 def _quieten() -> None:

@@ -65,7 +65,7 @@ class NN2Options(FaceOptions):
             "parts": "ibug",
             "per_part": False,
             "normalise": False,
-            "landmark_quality": "weight",
+            "landmark_quality": "ignore",
             "augmentation": "faces",
             "label_smoothing": 0.1,
             "averaged": True,
@@ -78,7 +78,6 @@ class NN2Options(FaceOptions):
         "mean face, with all distances and angles",
         choices=("paper", "aligned"),
     )
-
     parts: str | None = option(
         "paper: point 60 counts to the mouth, as in listing 5; ibug: to the inner lips",
         choices=("paper", "ibug"),
