@@ -12,6 +12,8 @@ import datasets.landmarks
 import run
 from datasets.emotions import EMOTIONS
 from datasets.synthetic import faces
+from models import MODELS, model_class
+from models.commands.train import _OWN
 
 PER_EMOTION = 15
 
@@ -399,3 +401,9 @@ def test_a_fusion_interrupted_in_a_branch_goes_on_there(capsys, caplog, tmp_path
     assert not list(tmp_path.rglob(".*"))
     history = (tmp_path / "NN1" / "it" / "history.csv").read_text().splitlines()
     assert len(history) == 1 + NN1.Options.SYNTHETIC_RECOMMENDED["epochs"]
+
+
+def test_no_option_of_a_model_bears_the_name_of_a_flag_of_the_command():
+    for name in MODELS:
+        options = set(model_class(name).Options.__dataclass_fields__)
+        assert not options & _OWN, name

@@ -150,6 +150,18 @@ def test_the_fusion_sees_what_its_branches_say(data, branches):
         np.testing.assert_allclose(joined[:, 7 * index : 7 * index + 7], answers, atol=1e-6)
 
 
+@pytest.mark.parametrize("missing", ["image", "landmarks"])
+def test_a_gated_fusion_answers_by_the_other_modality_where_one_is_missing(data, branches, missing):
+    model = built(FinalNN, data, branches, combine="gated")
+    arrays = {name: array[:6].astype(np.float32) for name, array in data[0].modalities.items()}
+    arrays[missing] = np.full_like(arrays[missing], 90 if missing == "image" else np.nan)
+    answer = {name: np.asarray(value) for name, value in model.model(arrays).items()}
+    fusion, features = model.model.get_layer("gated_fusion"), answer["features"]
+    alone = fusion.other(features[:, 16:]) if missing == "image" else fusion.one(features[:, :16])
+    np.testing.assert_allclose(answer["embedding"], alone, rtol=1e-5, atol=1e-6)
+    assert np.isfinite(answer["probabilities"]).all()
+
+
 def test_training_the_fusion_leaves_the_branches_alone(data, branches):
     model = built(FinalNN, data, branches, combine="features", epochs=1)
     branch = model.model.get_layer("landmark_branch")

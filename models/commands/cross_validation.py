@@ -47,7 +47,7 @@ class CrossValidation:
         chosen: class of the model.
         options: its options, with `folds` and without `fold`.
         arguments: `out`, `run`, `resume`, `processes`, `worker` and `json` of the command line,
-            and its `words`.
+            and all of its words, `typed`.
         steps: trains and saves a model; takes it, and whether to go on with an interrupted run.
 
     Raises:
@@ -95,7 +95,7 @@ class CrossValidation:
 
     def _train_side_by_side(self, folds: list[int]) -> None:
         arguments = self.arguments
-        command = [sys.executable, str(RUN_PY), "train", *arguments.words]
+        command = [sys.executable, str(RUN_PY), "train", *arguments.typed]
         command += ["--run", self.run, "--worker"]
         with Workers(command, arguments.processes) as workers:
             needs = {number: [] for number in folds}

@@ -93,7 +93,7 @@ def _how_to_go_on(training) -> str:
     return f"interrupted before anything was trained; begin again with: {command}"
 
 
-_OWN = {"model", "out", "run", "resume", "json", "debug", "processes", "worker", "words"}
+_OWN = {"model", "out", "run", "resume", "json", "debug", "processes", "worker", "typed"}
 
 
 def _arguments(words) -> argparse.Namespace:
@@ -111,7 +111,7 @@ def _arguments(words) -> argparse.Namespace:
     if name is not None:
         model_class(name).Options.add_flags(parser)
     arguments = parser.parse(words, name)
-    arguments.words = words
+    arguments.typed = words
     return arguments
 
 
