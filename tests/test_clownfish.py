@@ -19,6 +19,7 @@ from models.backbones import build_backbone
 from models.clownfish.net96 import Net96
 from models.clownfish.photographs import statistics, torch_start
 from models.clownfish.transfer_cnn import TransferCNN
+from models.pretrained import backbone_note
 from training.schedules import schedule
 
 # Pictures of each species of which 10 % for validation leaves table 1 of the paper.
@@ -366,7 +367,8 @@ def test_the_head_is_the_same_whether_the_data_were_read_before_or_after_the_bac
     one, two = prepared(True), prepared(False)
     for before, after in zip(one.model.get_weights(), two.model.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
-    assert one.notes == two.notes == ["Backbone resnet18, weights none, all of it trains."]
+    line = "Backbone resnet18, weights none, all of it trains."
+    assert backbone_note(one.backbone, one.options) == line
 
 
 # --- mistakes in the options
