@@ -20,8 +20,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import sqrt
+from pathlib import Path
 
 from datasets import SYNTHETIC
+from models.options import same_training
+from models.runs import read_json
 
 LEAST_TO_TUNE = 100  # training samples
 ALIKE = 1.5  # times as many samples, for which what was measured still holds
@@ -66,7 +69,16 @@ def decide(options, samples: int) -> tuple[Decision, ...]:
 
 def decided(options, decisions: tuple[Decision, ...]):
     """The options with the values that the rules have decided on."""
+    if not decisions:
+        return options
     return replace(options, **{one.option: one.value for one in decisions})
+
+
+def trained_as(folder: Path, options) -> bool:
+    """Whether a saved run was trained with these options, and what the rules have made of them."""
+    samples = read_json(folder, "metrics.json")["train"]["n"]
+    chosen = decided(options, decide(options, samples))
+    return same_training(read_json(folder, "config.json"), chosen.to_json())
 
 
 def _epochs(options, name: str, samples: int) -> Decision | None:

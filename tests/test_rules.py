@@ -1,5 +1,6 @@
 """What a recommended preset decides by itself, and how long it says that a training will take."""
 
+import json
 from types import SimpleNamespace
 
 import keras
@@ -10,7 +11,7 @@ from keras import layers
 from models import estimates, model_class
 from models.emotion.nn1 import NN1
 from models.estimates import forecast, training_seconds, work_of
-from models.rules import decide, decided
+from models.rules import decide, decided, trained_as
 from models.species.multi_view_classifier import MultiViewClassifier
 from training.phases import Phase
 
@@ -133,3 +134,14 @@ def test_classes_of_one_or_two_samples_are_warned_of_where_most_are_so(monkeypat
     (_,) = told(600, [2, 9, 9], monkeypatch)
     warning = told(600, [2, 1, 9], monkeypatch)[1]
     assert "2 of 3 classes have at most 2 training samples" in warning
+
+
+def test_a_run_is_known_again_by_what_the_rules_made_of_its_options(tmp_path):
+    made = options()
+    chosen = decided(made, decide(made, 2000))
+    (tmp_path / "config.json").write_text(json.dumps(chosen.to_json()))
+    (tmp_path / "metrics.json").write_text(json.dumps({"train": {"n": 2000}}))
+    assert trained_as(tmp_path, made)
+    assert trained_as(tmp_path, chosen)
+    assert not trained_as(tmp_path, options(epochs=60))  # asked for, so not decided about
+    assert not trained_as(tmp_path, options(seed=1))

@@ -7,7 +7,6 @@ import re
 import sys
 from argparse import Namespace
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +24,7 @@ from models.fold_results import (
     read_fold,
     summary_folder,
 )
-from models.options import same_training
+from models.rules import trained_as
 from models.runs import SUMMARY, has_draft, read_json, write_json
 from training.reports import plot_fold_accuracies
 from training.statistics import mean_over_runs
@@ -98,12 +97,11 @@ class CrossValidation:
         command = [sys.executable, str(RUN_PY), "train", *arguments.typed]
         command += ["--run", self.run, "--worker"]
         with Workers(command, arguments.processes) as workers:
-            needs = {number: [] for number in folds}
-
-            def begin(number: int) -> Future:
-                return workers.ask({"fold": number})
-
-            for number, _ in all_done(needs, begin, arguments.processes):
+            alone = {number: [] for number in folds}  # none of them needs another
+            trained = all_done(
+                alone, lambda number: workers.ask({"fold": number}), arguments.processes
+            )
+            for number, _ in trained:
                 log.info("fold %d of %d is there", number, len(self._runs))
 
     def has_begun(self) -> bool:
@@ -150,9 +148,7 @@ class CrossValidation:
         for number, run in enumerate(self._runs, start=1):
             if not self._place(run).exists():
                 check_place(self.out, self.name, run)
-            elif not same_training(
-                read_json(self._place(run), "config.json"), self._fold(number).to_json()
-            ):
+            elif not trained_as(self._place(run), self._fold(number)):
                 raise InputError(
                     f"{self._place(run)} was trained with other options, see config.json there: "
                     "give the same ones, or start a new --run"

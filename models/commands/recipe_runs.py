@@ -14,8 +14,8 @@ from datasets.base import Table
 from datasets.errors import InputError
 from models import model_class
 from models.commands.pool import RUN_PY, Workers, all_done
-from models.options import same_training
-from models.runs import draft_folder, read_json
+from models.rules import trained_as
+from models.runs import draft_folder
 from training.recipes import Recipe, Row
 
 log = logging.getLogger("menagerie")
@@ -131,9 +131,7 @@ class RecipeRuns:
         folder = self._folder(row, number)
         if not folder.exists():
             return False
-        if not same_training(
-            read_json(folder, "config.json"), self._options(row, number).to_json()
-        ):
+        if not trained_as(folder, self._options(row, number)):
             raise InputError(
                 f"{folder} was trained with other options than the recipe's: "
                 "move it away, or give another --out"
