@@ -20,9 +20,10 @@ import tensorflow as tf
 from PIL import Image
 
 from benchmarks.full_size import PASSES, PICTURES, build
-from datasets.augmentation import PictureAugmentation
 from datasets.images import Fit
 from models.estimates import work_of
+from models.species.multi_view_classifier import MultiViewClassifier
+from models.species.observations import augmentation
 
 FLOPS = 2 * 3  # of a multiplication on its way forward: and an addition, forward and twice back
 GPUS = {1: 1.0, 8: 0.9, 64: 0.8}  # how many -> share of their joint rate that is left
@@ -58,10 +59,7 @@ def _reading_seconds(side: int) -> float:
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (25, 34, 3), np.uint8)
     Image.fromarray(coarse).resize((STORED, STORED * 3 // 4), Image.BICUBIC).save(file, "JPEG")
-    augment = PictureAugmentation(
-        Fit(side, side, 3), area=(0.05, 1), aspect=(3 / 4, 4 / 3), flip=True, shift=32 / 255,
-        contrast=0.5, hue=0.2, saturation=0.5,
-    )  # fmt: skip
+    augment = augmentation(MultiViewClassifier.Options(preset="paper"), Fit(side, side, 3))
 
     @tf.function
     def changed(picture, seed):

@@ -25,6 +25,13 @@ def table():
     return faces.load(120)
 
 
+def narrow_nn1(table):
+    model = NN1(NN1.Options(width=8))
+    model.split_table(table)
+    model.createArchitecture()
+    return model
+
+
 def changed(sample, augmentation, number):
     found = augmentation(sample, np.array([0, number]))
     return {name: np.asarray(value) for name, value in found.items()}
@@ -86,9 +93,7 @@ def test_an_answer_looks_at_a_face_and_its_mirror_image_and_an_epoch_at_the_face
 
 
 def test_nn1_answers_a_face_and_its_mirror_image_alike(table):
-    model = NN1(NN1.Options(width=8))
-    model.split_table(table)
-    model.createArchitecture()
+    model = narrow_nn1(table)
     images = table.modalities["image"][:8].astype(np.float32)
     one, other = (
         np.asarray(model.model({"image": x})["probabilities"]) for x in (images, images[:, :, ::-1])
@@ -207,9 +212,7 @@ def test_a_training_with_averaged_weights_is_judged_by_them_and_ends_with_them()
 
 
 def test_the_map_of_a_mirrored_face_is_the_mirrored_map(table):
-    model = NN1(NN1.Options(width=8))
-    model.split_table(table)
-    model.createArchitecture()
+    model = narrow_nn1(table)
     face = table.modalities["image"][:1].astype(np.float32)
     one, other = (
         picture_maps(model.model, model.anatomy, {"image": image}, 0)[0].heat

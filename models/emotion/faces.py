@@ -15,20 +15,18 @@ from datasets.images import Fit
 from models.options import Options, option
 from training.losses import SmoothedCrossEntropy, class_weights
 from training.phases import Phase
-from training.schedules import cosine, drop_at
+from training.schedules import drop_at, schedule
 
 FACE = SIDE  # pixels
 JITTER = 0.5  # pixels, of landmarks; dlib reads whole ones
 AVERAGED = 0.05  # share of the steps that averaged weights go back
 CLASS_WEIGHTS = ("all", "train", "none")
 
-SCHEDULES = {
-    "drop": lambda rate, epochs: (drop_at(epoch=10, factor=0.2),),
-    "plateau": lambda rate, epochs: (
-        keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.2, patience=5),
+PUBLISHED = {  # paper 004, sections 5.3.3 and 5.3.4
+    "drop": lambda: drop_at(epoch=10, factor=0.2),
+    "plateau": lambda: keras.callbacks.ReduceLROnPlateau(
+        monitor="val_loss", factor=0.2, patience=5
     ),
-    "cosine": lambda rate, epochs: (cosine(rate, epochs),),
-    "constant": lambda rate, epochs: (),
 }
 
 
@@ -51,7 +49,7 @@ class FaceOptions(Options):
         "of the learning rate: drop, to a fifth after ten epochs; plateau, to a fifth where the "
         "validation loss has not fallen for five epochs; cosine, down to nothing, after a warm-up; "
         "constant",
-        choices=tuple(SCHEDULES),
+        choices=(*PUBLISHED, "cosine", "constant"),
     )
     label_smoothing: float | None = option(
         "share of every label that is spread over all classes", minimum=0.0, maximum=0.9
@@ -73,8 +71,14 @@ def how_faces_are_learnt(options: FaceOptions) -> dict:
         "epochs": options.epochs,
         "batch_size": options.batch_size,
         "loss": SmoothedCrossEntropy(smoothing) if smoothing else Phase.loss,
-        "callbacks": SCHEDULES[options.schedule](options.learning_rate, options.epochs),
+        "callbacks": _schedule(options),
     }
+
+
+def _schedule(options: FaceOptions) -> tuple:
+    if options.schedule in PUBLISHED:
+        return (PUBLISHED[options.schedule](),)
+    return schedule(options.schedule, options.learning_rate, options.epochs, None)
 
 
 def changed_faces(fit: Fit | None = None) -> FaceAugmentation:

@@ -27,7 +27,7 @@ from models.inputs import ImageInput, LandmarkInput
 from models.options import option
 from training.phases import Phase
 
-LEARNING_RATES = {"decisions": 5e-4, "features": 5e-5, "gated": 1e-3}  # of the paper's fusions
+LEARNING_RATES = {"decisions": 5e-4, "features": 5e-5, "gated": 1e-3}  # where no preset says one
 OUTPUTS = {"decisions": "probabilities", "features": "features", "gated": "features"}
 HIDDEN = 0.2  # share of training faces without picture, and without landmarks
 UNITS = 64  # of the gated fusion

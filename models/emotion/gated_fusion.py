@@ -15,7 +15,6 @@ class Present(keras.layers.Layer):
 
     def call(self, values):
         flat = ops.reshape(values, (ops.shape(values)[0], -1))
-        # Whatever is compared with NaN is false.
         differs = ops.max(flat, axis=1, keepdims=True) > ops.min(flat, axis=1, keepdims=True)
         known = ops.logical_not(ops.any(ops.isnan(flat), axis=1, keepdims=True))
         return ops.cast(ops.logical_and(differs, known), self.compute_dtype)

@@ -200,11 +200,11 @@ def _loss(options, taxon_of: np.ndarray, counts: np.ndarray) -> SmoothedCrossEnt
         taxon_of: (species,) taxon of that rank that each belongs to.
         counts: (species,) training samples of each.
     """
-    found = None
+    prior = None
     if options.long_tail == "adjusted":
-        found = np.bincount(taxon_of, weights=np.maximum(counts, 1))
-        found = found / found.sum()
-    return SmoothedCrossEntropy(options.label_smoothing or 0.0, found)
+        prior = np.bincount(taxon_of, weights=np.maximum(counts, 1))
+        prior = prior / prior.sum()
+    return SmoothedCrossEntropy(options.label_smoothing or 0.0, prior)
 
 
 def _objective(options, heads: Heads, depth: int, loss) -> AuxiliaryObjective | None:
