@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from datasets.augmentation import apart
+from datasets.mixup import mixed
 from datasets.picture_files import FittedFiles, PictureFiles
 from datasets.pictures import Pictures
 from datasets.recordings import Recordings
@@ -19,8 +21,9 @@ _BATCH_BYTES = 4 * 2**20
 
 
 def training_pipeline(
-    arrays, targets, weights, batch_size, seed, epochs, first_epoch=0, augment=None, rows=None
-):
+    arrays, targets, weights, batch_size, seed, epochs, first_epoch=0, augment=None, rows=None,
+    mixup=0.0,
+):  # fmt: skip
     """Batches of all epochs, one after the other.
 
     Order and chance of an epoch depend on the seed and the epoch's number alone, so that a training
@@ -32,7 +35,7 @@ def training_pipeline(
             sizes need an `augment` that brings them to one. One K times as long as the targets
             holds K views of every sample, view after view; each epoch takes one of them for each
             sample at random.
-        targets: (samples,) class indices.
+        targets: (samples,) class indices, or (samples, classes) float32 shares of the classes.
         weights: (samples,) weight of each sample in the loss.
         batch_size: samples per batch; the last batch of an epoch may be smaller.
         seed: seeds the order of the samples and what the augmentation draws.
@@ -42,6 +45,7 @@ def training_pipeline(
         rows: (places,) which samples make up each of these epochs, in this order; a sample that
             stands there twice is changed by chance in two ways. Without it every sample comes once,
             shuffled.
+        mixup: alpha of `datasets.mixup.mixed`, for targets that are shares; 0 for none.
 
     Returns:
         tf.data.Dataset of (inputs, targets, weights), and its number of batches per epoch.
@@ -68,7 +72,12 @@ def training_pipeline(
             drawn = tf.random.stateless_uniform((places,), [seed, epoch], 0, views, tf.int32)
             found = order + samples * tf.gather(drawn, numbers)
         inputs = _gather(columns, found, numbers, augment, seed, epoch * places)
-        return inputs, *(tf.gather(tensor, order) for tensor in answers)
+        batch = inputs, *(tf.gather(tensor, order) for tensor in answers)
+        if not mixup:
+            return batch
+        first = epoch * places + tf.cast(numbers[0], tf.int64)
+        draw = apart(tf.stack([tf.constant(seed, tf.int64), first]), "mixup")
+        return mixed(*batch, mixup, draw)
 
     batches = (
         tf.data.Dataset.range(first_epoch, epochs)

@@ -263,6 +263,15 @@ class ScheduleOptions(Options):
     )
 
 
+def mixup_option():
+    """The flag of models that can learn from blended samples."""
+    return option(
+        "blend training samples, and their labels, in pairs (mixup): alpha of the Beta "
+        "distribution of their shares, such as 0.2; 0 for none",
+        minimum=0.0,
+    )
+
+
 def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 

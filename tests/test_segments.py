@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from datasets.spectrograms import BANDS, SILENCE, Spectrograms
-from models.music.segments import BySegment, MeanOfSegments, Segments
+from models.music.segments import BySegment, MeanOfSegments, SegmentAttention, Segments
 
 RNG = np.random.default_rng(0)
 LENGTHS = (64, 1, 43, 107, 42, 63, 44, 85)  # frames; 43 is a segment, 21 lie between two
@@ -104,3 +104,26 @@ def test_the_layers_outlive_saving(tmp_path):
     again = keras.models.load_model(tmp_path / "model.keras")
     expected = np.asarray(model({"waveform": batch})["mean"])
     np.testing.assert_array_equal(again({"waveform": batch})["mean"], expected)
+
+
+def test_attention_counts_segments_inside_alone_and_one_alone_whole():
+    layer = SegmentAttention(units=3)
+    values = RNG.normal(size=(3, 4, 5)).astype(np.float32)
+    inside = np.array([[1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]], np.float32)
+    counted = np.asarray(layer([values, inside]))
+    np.testing.assert_allclose(counted.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(counted > 0, inside > 0)
+    assert counted[0, 0] == 1 and counted[1, :3].std() > 0
+    # What lies outside does not matter, however much it would count.
+    values[1, 3] = 1000
+    np.testing.assert_array_equal(layer([values, inside])[1], counted[1])
+    again = SegmentAttention.from_config(layer.get_config())
+    again.build([(None, None, 5), (None, None)])
+    again.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(again([values, inside]), layer([values, inside]))
+    content, gate, score = (layer.get_weights()[at : at + 2] for at in (0, 2, 4))
+    hidden = np.tanh(values[2] @ content[0] + content[1])
+    hidden = hidden / (1 + np.exp(-(values[2] @ gate[0] + gate[1])))
+    scores = (hidden @ score[0] + score[1])[:, 0]
+    expected = np.exp(scores) / np.exp(scores).sum()
+    np.testing.assert_allclose(counted[2], expected, rtol=1e-4)

@@ -20,7 +20,7 @@ class Samples:
 
     Attributes:
         arrays: input name -> array; K times as long as the targets if it holds K stored views.
-        targets: (samples,) class indices.
+        targets: (samples,) class indices, or (samples, classes) shares of the classes.
         weights: (samples,) what each counts in the loss.
         augment: (sample, seed) -> sample; None where the arrays are fitted already.
         fit: arrays as they stand in the table -> arrays fitted to the network.
@@ -147,6 +147,7 @@ def _batches(phase, samples, pipelines, seed, first, epochs, rows=None):
         first,
         samples.augment,
         rows,
+        phase.mixup,
     )[0]
     return evened(batches, together)
 

@@ -37,8 +37,9 @@ def class_weights(counts: dict[str, int]) -> np.ndarray:
 class SmoothedCrossEntropy(keras.losses.Loss):
     """Cross-entropy where a share of every target is spread evenly over all classes.
 
-    Szegedy et al. 2016 (Rethinking the Inception Architecture), section 7. Targets (batch,) are
-    class indices, predictions (batch, classes) probabilities.
+    Szegedy et al. 2016 (Rethinking the Inception Architecture), section 7. Targets are class
+    indices, (batch,), or the share of each class, (batch, classes), summing to 1; predictions are
+    probabilities, (batch, classes).
 
     Args:
         smoothing: the share, from 0, which is plain cross-entropy, to below 1.
@@ -61,9 +62,13 @@ class SmoothedCrossEntropy(keras.losses.Loss):
             probabilities = probabilities / ops.sum(probabilities, axis=-1, keepdims=True)
         # Keras would clip at 1e-7, and what lies below would have no gradient to bring it back.
         logarithms = ops.log(ops.maximum(probabilities, np.finfo(np.float32).tiny))
-        own = ops.take_along_axis(logarithms, ops.cast(targets, "int32")[:, None], axis=-1)
+        if len(targets.shape) > 1:
+            own = ops.sum(ops.cast(targets, logarithms.dtype) * logarithms, axis=-1)
+        else:
+            classes = ops.cast(targets, "int32")[:, None]
+            own = ops.take_along_axis(logarithms, classes, axis=-1)[:, 0]
         evenly = ops.mean(logarithms, axis=-1)
-        return -(1 - self.smoothing) * own[:, 0] - self.smoothing * evenly
+        return -(1 - self.smoothing) * own - self.smoothing * evenly
 
     def mean(self, targets, probabilities, weights):
         """Scalar: that of the samples of one device; a call of the loss knows of the others."""

@@ -25,6 +25,7 @@ from training.distribution import setting
 from training.epochs import Samples, compute, compute_in_pieces, fit_epochs, steps_of
 from training.frozen import learn_from, split_at_frozen
 from training.frozen_outputs import FROZEN_OUTPUTS
+from training.losses import SmoothedCrossEntropy
 from training.objectives import ObjectiveModel
 from training.sampling import Balanced, HalfPasses, MinedTriplets
 from training.tasks import Task, TaskNetwork
@@ -48,6 +49,10 @@ class Phase:
             `loss`.
         classes: (classes,) class of that output that each class of the data belongs to, such as
             the genus of each species; None where they are the same.
+        targets: (training samples, classes) and (validation samples, classes), the share of each
+            class, in place of class indices; for a loss that takes them.
+        mixup: alpha of mixup, which blends samples and their targets in pairs; 0 for none. It makes
+            shares of class indices, and needs a loss that takes them.
         begin: (network) -> None, changes weights before the first epoch, such as handing those of
             an earlier phase's output down to this one's.
         learn_again: whether layers that learn at once from the training part, such as
@@ -77,6 +82,8 @@ class Phase:
     output: str = "probabilities"
     tasks: tuple[Task, ...] = ()
     classes: np.ndarray | None = None
+    targets: tuple[np.ndarray, np.ndarray] | None = None
+    mixup: float = 0.0
     begin: Callable | None = None
     learn_again: bool = False
     trainable: tuple[str, ...] | None = None
@@ -90,6 +97,11 @@ class Phase:
     sampling: Balanced | HalfPasses | MinedTriplets | None = None
     objective: keras.layers.Layer | None = None
     glance: Callable | None = None
+
+
+def mixing(alpha: float | None) -> dict:
+    """What a phase is told so that it mixes samples."""
+    return {"mixup": alpha, "loss": SmoothedCrossEntropy()} if alpha else {}
 
 
 @dataclass(frozen=True)
@@ -177,6 +189,8 @@ def _train_phase(
     steps = steps_of(phase, targets)
     trained = _trained(part, phase, steps)
     first = state["epoch"] if state else 0
+    targets, judged = _shares(phase, part, targets, validation[1])
+    validation = (validation[0], judged)
     weights = phase.sample_weight
     weights = np.ones(len(targets), np.float32) if weights is None else weights
     samples = Samples(arrays, targets, weights, augment, fit)
@@ -221,6 +235,16 @@ def _needs(phase: Phase) -> tuple[str, ...]:
 def _answering(phase: Phase, arrays, targets):
     """Samples with the classes of the output that the phase trains."""
     return arrays, targets if phase.classes is None else phase.classes[targets]
+
+
+def _shares(phase: Phase, part: keras.Model, *targets: np.ndarray):
+    """Targets of the training and the validation part, as shares of the classes where needed."""
+    if phase.targets is not None:
+        return phase.targets
+    if not phase.mixup:
+        return targets
+    classes = part.output["probabilities"].shape[-1]
+    return tuple(np.eye(classes, dtype=np.float32)[one] for one in targets)
 
 
 def _trained(part: keras.Model, phase: Phase, steps: int) -> keras.Model:

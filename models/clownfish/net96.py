@@ -18,7 +18,7 @@ from models.clownfish.photographs import (
 from models.inputs import ImageInput
 from models.options import option
 from models.pixels import standard_pixels
-from training.phases import Phase
+from training.phases import Phase, mixing
 from training.schedules import schedule
 
 SIDE = 96  # pixels
@@ -135,6 +135,7 @@ class Net96(NNModel):
                 ),
                 augment=augmentation(options, self.inputs[0]),
                 keep_best="val_accuracy" if options.preset == "paper" else "val_loss",
+                **mixing(options.mixup),
             ),
         )
 

@@ -13,7 +13,7 @@ from datasets.base import Division, Splits, Table
 from datasets.clownfish import CAPS, Choice, build
 from datasets.folds import grouped
 from datasets.images import Fit
-from models.options import ScheduleOptions, option
+from models.options import ScheduleOptions, mixup_option, option
 from models.pixels import pixel_statistics
 
 PAPER_STATISTICS = Fit(224, 224, 3, 1.0)
@@ -47,6 +47,7 @@ class PhotographOptions(ScheduleOptions):
         "recoloured too; none",
         choices=("paper", "strong", "none"),
     )
+    mixup: float | None = mixup_option()
 
 
 def divide(table: Table, options: PhotographOptions) -> Division:

@@ -28,6 +28,7 @@ from models.pretrained import (
     find_backbone,
     pool,
 )
+from training.phases import mixing
 
 PAPER_CROP = 224 / 256
 
@@ -169,6 +170,7 @@ class TransferCNN(NNModel):
                 "augment": augmentation(options, self.inputs[0]),
                 "keep_best": "val_accuracy" if paper else "val_loss",
                 "batch_norm": options.batch_norm,
+                **mixing(options.mixup),
             },
         )
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 
 from datasets import load_table
 from datasets.augmentation import PictureAugmentation
+from datasets.base import Table
+from datasets.errors import InputError
 from datasets.face_augmentation import FaceAugmentation
 from datasets.fer2013 import SIDE
+from datasets.fer_plus import SHARES, VOTES, by_votes, has_votes
 from datasets.images import Fit
 from models.options import Options, option
 from training.losses import SmoothedCrossEntropy, class_weights
@@ -54,25 +57,58 @@ class FaceOptions(Options):
     label_smoothing: float | None = option(
         "share of every label that is spread over all classes", minimum=0.0, maximum=0.9
     )
+    labels: str = option(
+        "published, those of FER2013; votes, those of FER+ (fer2013new.csv beside the table of "
+        "faces), whose shares are what is learnt",
+        "published",
+        choices=("published", "votes"),
+    )
     averaged: bool | None = option(
         "answer by weights averaged over the last epochs, not by those of the last step"
     )
 
 
-def load_faces(options: FaceOptions, modalities: tuple[str, ...]):
-    """The table that the options name, with these modalities."""
-    return load_table(options.data, options.data_dir, modalities)
+def read_faces(model, name: str, data_dir, strict: bool, more: tuple[str, ...] = ()) -> Table:
+    """The table of a data set, under the labels that the model learns.
+
+    Args:
+        model: NNModel with FaceOptions.
+        name, data_dir, strict: see `datasets.load_table`.
+        more: modalities beside the inputs of the model.
+
+    Raises:
+        InputError: the votes of FER+ are to be learnt, and there are none.
+    """
+    table = load_table(name, data_dir, (*(one.name for one in model.inputs), *more), strict)
+    there = name == "fer2013" and has_votes(data_dir)
+    if model.options.labels == "votes":
+        if name == "fer2013" and (strict or there):
+            return by_votes(table, data_dir)
+        if strict:
+            raise InputError(f"--labels votes: {name} has no votes, which belong to FER2013")
+    elif there and strict:
+        told = f"{VOTES} (FER+) lies beside the faces: --labels votes learns from it"
+        return replace(table, notes=(*table.notes, told))
+    return table
 
 
-def how_faces_are_learnt(options: FaceOptions) -> dict:
-    """What the options say of a phase beside its name, optimizer and samples."""
-    smoothing = options.label_smoothing
+def how_faces_are_learnt(model) -> dict:
+    """What the options of a model say of a phase beside its name, optimizer and samples."""
+    options = model.options
+    smoothing, votes = options.label_smoothing, options.labels == "votes"
     return {
         "epochs": options.epochs,
         "batch_size": options.batch_size,
-        "loss": SmoothedCrossEntropy(smoothing) if smoothing else Phase.loss,
+        "loss": SmoothedCrossEntropy(smoothing) if smoothing or votes else Phase.loss,
+        "targets": _votes(model) if votes else None,
         "callbacks": _schedule(options),
     }
+
+
+def _votes(model) -> tuple[np.ndarray, np.ndarray]:
+    """How the votes for the faces of the training and the validation part are shared out."""
+    shares = model.table.frame[list(SHARES)].to_numpy(np.float32)
+    return shares[model.splits.train], shares[model.splits.validation]
 
 
 def _schedule(options: FaceOptions) -> tuple:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
+from datasets.base import Table
 from datasets.landmarks import POINTS
 from models.base import NNModel
 from models.branches import frozen_part, trained_branch
@@ -16,7 +17,7 @@ from models.emotion.faces import (
     averaging,
     changed_faces,
     how_faces_are_learnt,
-    load_faces,
+    read_faces,
     sample_weights,
 )
 from models.emotion.gated_fusion import GatedFusion, Known, Present
@@ -101,8 +102,11 @@ class FinalNN(NNModel):
     inputs = (ImageInput(FACE, FACE), LandmarkInput(POINTS, FACE))
     anatomy = Anatomy(parts=("image", "landmarks"))
 
+    def read_table(self, name: str, data_dir, strict: bool = True) -> Table:
+        return read_faces(self, name, data_dir, strict)
+
     def loadData(self):
-        self.split_table(load_faces(self.options, ("image", "landmarks")))
+        self.split_table(self.read_table(self.options.data, self.options.data_dir))
 
     def createArchitecture(self):
         output = OUTPUTS[self.options.combine]
@@ -154,7 +158,7 @@ class FinalNN(NNModel):
                 sample_weight=sample_weights(self.table, self.splits, options),
                 augment=changed_faces(self.inputs[0]) if views else None,
                 views=views,
-                **how_faces_are_learnt(options),
+                **how_faces_are_learnt(self),
             ),
         )
 
@@ -164,5 +168,6 @@ class FinalNN(NNModel):
         def fits(config: dict) -> bool:
             return run is not None or config["preset"] == options.preset
 
-        branch = trained_branch(self, model_class, run, fits, class_weights=options.class_weights)
+        told = {"class_weights": options.class_weights, "labels": options.labels}
+        branch = trained_branch(self, model_class, run, fits, **told)
         return frozen_part(branch, output, name)

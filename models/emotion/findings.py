@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from models.artefact import verify_run
-from models.emotion.faces import load_faces
+from models.emotion.faces import read_faces
 from models.emotion.nn2 import NN2
 from models.runs import read_json
 
@@ -129,7 +129,10 @@ def quality_quarters(runs: Runs) -> list[str]:
 
 def _accuracy_by_quarter(folder) -> np.ndarray:
     model = NN2.loadModel(folder)
-    model.split_table(load_faces(model.options, ("landmarks", "landmark_quality")))
+    options = model.options
+    model.split_table(
+        read_faces(model, options.data, options.data_dir, True, ("landmark_quality",))
+    )
     rows = model.splits.test
     right = (
         model.probabilities({"landmarks": model.table.modalities["landmarks"][rows]}).argmax(axis=1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
+from datasets.base import Table
 from models.base import NNModel
 from models.emotion.faces import (
     FACE,
@@ -14,7 +15,7 @@ from models.emotion.faces import (
     averaging,
     changed_faces,
     how_faces_are_learnt,
-    load_faces,
+    read_faces,
     sample_weights,
 )
 from models.emotion.mirror import MeanOfMirror, WithMirroredPicture
@@ -92,8 +93,11 @@ class NN1(NNModel):
     Options = NN1Options
     inputs = (ImageInput(FACE, FACE),)
 
+    def read_table(self, name: str, data_dir, strict: bool = True) -> Table:
+        return read_faces(self, name, data_dir, strict)
+
     def loadData(self):
-        self.split_table(load_faces(self.options, ("image",)))
+        self.split_table(self.read_table(self.options.data, self.options.data_dir))
 
     def createArchitecture(self):
         options = self.options
@@ -121,7 +125,7 @@ class NN1(NNModel):
                 optimizer=self._optimizer(),
                 sample_weight=sample_weights(self.table, self.splits, options),
                 augment=changed_faces(self.inputs[0]) if options.augmentation == "faces" else None,
-                **how_faces_are_learnt(options),
+                **how_faces_are_learnt(self),
             ),
         )
 

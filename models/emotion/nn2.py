@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from datasets.base import Table
 from datasets.landmarks import IBUG_PARTS, PARTS, POINTS
 from models.base import NNModel
 from models.emotion.alignment import AlignLandmarks, LandmarkGeometry
@@ -17,7 +18,7 @@ from models.emotion.faces import (
     averaging,
     changed_faces,
     how_faces_are_learnt,
-    load_faces,
+    read_faces,
     sample_weights,
 )
 from models.emotion.mirror import MeanOfMirror, WithMirroredPoints
@@ -109,9 +110,12 @@ class NN2(NNModel):
     Options = NN2Options
     inputs = (LandmarkInput(POINTS, FACE),)
 
-    def loadData(self):
+    def read_table(self, name: str, data_dir, strict: bool = True) -> Table:
         scored = ("landmark_quality",) * (self.options.landmark_quality != "ignore")
-        self.split_table(load_faces(self.options, ("landmarks", *scored)))
+        return read_faces(self, name, data_dir, strict, scored)
+
+    def loadData(self):
+        self.split_table(self.read_table(self.options.data, self.options.data_dir))
 
     def createArchitecture(self):
         options = self.options
@@ -143,7 +147,7 @@ class NN2(NNModel):
                 sample_weight=sample_weights(self.table, self.splits, options)
                 * self._quality_weights(),
                 augment=changed_faces() if options.augmentation == "faces" else None,
-                **how_faces_are_learnt(options),
+                **how_faces_are_learnt(self),
             ),
         )
 

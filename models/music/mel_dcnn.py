@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
 import keras
 import numpy as np
 from keras import layers
 
 from datasets.artist_groups import ArtistGroups, fit_artist_groups
-from datasets.base import Table
+from datasets.base import Splits, Table
 from datasets.errors import InputError
 from datasets.spectrogram_excerpts import RandomExcerpt, middles
 from datasets.spectrograms import BANDS, SECOND
 from models.base import NNModel
 from models.music.front_end import RelativeLevel, band_statistics
 from models.music.mel_network import shared_block, task_features, width_like
-from models.music.segments import BySegment, MeanOfSegments, Segments
+from models.music.segments import BySegment, MeanOfSegments, SegmentAttention, Segments
 from models.music.tracks import (
     TASKS,
     MusicOptions,
@@ -28,7 +28,7 @@ from models.music.tracks import (
     task_letters,
 )
 from models.options import option
-from training.phases import Phase
+from training.phases import Phase, mixing
 from training.schedules import schedule
 from training.tasks import Task, turns
 
@@ -90,6 +90,11 @@ class MelDCNNOptions(MusicOptions):
         minimum=0.0,
         maximum=0.5,
     )
+    attention: int | None = option(
+        "learn how much each segment of a recording counts, on stretches of so many "
+        "half-overlapping segments; by default all count alike, and one is learnt at a time",
+        minimum=2,
+    )
     factors: int = option("artist group factors of each kind", 40, minimum=2)
     words: int = option("of the dictionary that sounds are counted in", 2048, minimum=2)
     hard_targets: bool = option("learn the strongest factor of an artist, not all of them", False)
@@ -130,10 +135,10 @@ class MelDCNN(NNModel):
     def groups(self) -> dict[str, ArtistGroups]:
         """Task -> the groups of the artists of the training part."""
         options, found = self.options, {}
+        learnt_from = _LearntFrom(_content(self.table, self.splits), self.table, self.splits)
         for task in options.tasks.replace("g", ""):
-            found[task] = fit_artist_groups(
-                task, self.table, self.splits.train, options.seed, options.factors, options.words
-            )
+            chosen = options.seed, options.factors, options.words
+            found[task] = _artist_groups(task, learnt_from, *chosen)
             self.notes += found[task].notes
         return found
 
@@ -153,6 +158,10 @@ class MelDCNN(NNModel):
             )
             for task in options.tasks
         }
+        if options.attention:
+            features = {
+                task: self._attended(task, found, inside) for task, found in features.items()
+            }
         answers = {task: self._head(task, outputs_of[task])(features[task]) for task in features}
         joined = next(iter(features.values()))
         if len(features) > 1:
@@ -162,12 +171,21 @@ class MelDCNN(NNModel):
                 outputs_of["g"], activation="softmax", dtype="float32", name="probabilities"
             )(joined)
 
-        whole = MeanOfSegments(dtype="float32", name="mean_features")([joined, inside])
-        outputs = {"features": whole, "embedding": whole}
-        for task, answer in answers.items():
-            mean = MeanOfSegments(dtype="float32", name=f"mean_{_output(task)}")([answer, inside])
-            outputs[_output(task)] = mean
+        outputs = {"features": joined}
+        outputs |= {_output(task): answer for task, answer in answers.items()}
+        if not options.attention:
+            outputs = {
+                name: MeanOfSegments(dtype="float32", name=f"mean_{name}")([values, inside])
+                for name, values in outputs.items()
+            }
+        outputs["embedding"] = outputs["features"]
         self.model = keras.Model({"waveform": waveform}, outputs, name="network")
+
+    def _attended(self, task: str, features, inside):
+        """Features of the segments -> of the recording, each segment as it deserves."""
+        name = f"{TASKS[task]}_attention"
+        counted = SegmentAttention(dtype="float32", name=name)([features, inside])
+        return MeanOfSegments(dtype="float32", name=f"{TASKS[task]}_attended")([features, counted])
 
     def _standardised(self, segments):
         """Segments in dB -> their bands with mean 0 and deviation 1 over the training part."""
@@ -208,15 +226,16 @@ class MelDCNN(NNModel):
         options = self.options
         shared = {
             "batch_size": options.batch_size,
-            "augment": RandomExcerpt(options.frames, bool(options.masks), options.warp),
+            "augment": RandomExcerpt(self._stretch, bool(options.masks), options.warp),
             "glance": self._glance,
         }
         epochs = options.epochs * len(options.tasks)  # spec 002, 2c
         rates = schedule(options.schedule, options.learning_rate, epochs, options.patience)
         if options.tasks == "g":
-            learning = {"optimizer": self._optimizer()}
+            learning = {"optimizer": self._optimizer(), **mixing(options.mixup)}
         else:
-            learning = {"tasks": tuple(self._task(task) for task in options.tasks)}
+            tasks = tuple(self._task(task) for task in options.tasks)
+            learning = {"tasks": tasks, "mixup": options.mixup or 0.0}
             drawn = turns(options.seed, epochs, len(options.tasks))
             self.notes += _turn_notes(learning["tasks"], drawn)
         keep = "val_loss" if options.patience else None
@@ -235,7 +254,8 @@ class MelDCNN(NNModel):
 
     def _task(self, task: str) -> Task:
         if task == "g":
-            return Task("genre", "probabilities", None, SPARSE, self._optimizer())
+            loss = "categorical_crossentropy" if self.options.mixup else SPARSE
+            return Task("genre", "probabilities", None, loss, self._optimizer())
         artists = self.table.frame["artist"].iloc[self.splits.train]
         targets = self.groups[task].targets(artists.to_numpy())
         if self.options.hard_targets:
@@ -243,12 +263,38 @@ class MelDCNN(NNModel):
         loss = "categorical_crossentropy"
         return Task(TASKS[task], _output(task), targets, loss, self._optimizer())
 
+    @property
+    def _stretch(self) -> int:
+        """Frames of a training excerpt."""
+        segments, frames = self.options.attention or 1, self.options.frames
+        return frames + (segments - 1) * (frames // 2)
+
     def _glance(self, arrays: dict) -> dict:
-        most = max(GLANCE * SECOND, self.options.frames)  # a segment at least
+        most = max(GLANCE * SECOND, self._stretch)  # what is learnt from at least
         return {name: middles(column, most) for name, column in arrays.items()}
 
     def _optimizer(self):
         return keras.optimizers.Adam(self.options.learning_rate, epsilon=1e-8)
+
+
+@dataclass(frozen=True)
+class _LearntFrom:
+    """Tracks and their parts, the same as others if their content is."""
+
+    content: tuple
+    table: Table = field(compare=False)
+    splits: Splits = field(compare=False)
+
+
+def _content(table: Table, splits: Splits) -> tuple:
+    """All of the tracks and their parts that the groups of their artists depend on."""
+    artists = [tuple(table.frame[name]) for name in ("artist", "subgenres") if name in table.frame]
+    return splits.fingerprint(table), table.modalities["waveform"].rate, *artists
+
+
+@lru_cache(maxsize=len(TASKS))  # the rows of a recipe learn them from the same tracks
+def _artist_groups(task: str, tracks: _LearntFrom, *chosen: int) -> ArtistGroups:
+    return fit_artist_groups(task, tracks.table, tracks.splits.train, *chosen)
 
 
 def _turn_notes(tasks: tuple[Task, ...], epochs: list[int]) -> list[str]:

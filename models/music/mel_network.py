@@ -12,6 +12,7 @@ import keras
 from keras import layers
 
 from datasets.spectrograms import BANDS, SECOND
+from models.fused_batch_norm import BatchNormalization
 
 DENSE = 256
 BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-4}  # of Lasagne, whose `alpha` is 0.1
@@ -79,7 +80,7 @@ def _block(seen, block: Block, name: str, width: float, l2: float | None):
         name=name,
     )(seen)
     if block.norm:
-        seen = layers.BatchNormalization(name=f"{name}_norm", **BATCH_NORM)(seen)
+        seen = BatchNormalization(name=f"{name}_norm", **BATCH_NORM)(seen)
     seen = layers.ELU(name=f"{name}_elu")(seen)
     if block.pool:
         seen = layers.MaxPooling2D(block.pool, name=f"{name}_pool")(seen)

@@ -6,6 +6,7 @@ Frames past the end of a recording are NaN, so that recordings of different leng
 from __future__ import annotations
 
 import keras
+import numpy as np
 from keras import ops
 
 from datasets.spectrograms import SILENCE
@@ -85,6 +86,48 @@ class MeanOfSegments(keras.layers.Layer):
 
     def compute_output_shape(self, shapes):
         return (shapes[0][0], shapes[0][-1])
+
+
+@keras.saving.register_keras_serializable("menagerie")
+class SegmentAttention(keras.layers.Layer):
+    """How much each segment of a recording counts, by what was heard in it.
+
+    Ilse, Tomczak and Welling 2018 (Attention-based Deep Multiple Instance Learning), section 2.4,
+    gated. Inputs: (batch, segments, width) and (batch, segments), as `Segments` leaves them.
+    Output: (batch, segments), summing to 1 over the segments that lie inside their recording, 0 for
+    the others.
+
+    Args:
+        units: of the two hidden layers whose product is looked at.
+    """
+
+    def __init__(self, units: int = 64, **keywords):
+        super().__init__(**keywords)
+        self.units = units
+
+    def build(self, shapes):
+        self._content = self._dense(shapes[0], self.units, "tanh", "content")
+        self._gate = self._dense(shapes[0], self.units, "sigmoid", "gate")
+        self._score = self._dense((*shapes[0][:-1], self.units), 1, None, "score")
+        self.built = True
+
+    def _dense(self, shape, units, activation, name):
+        dense = keras.layers.Dense(units, activation, dtype=self.dtype_policy, name=name)
+        dense.build(shape)
+        return dense
+
+    def call(self, inputs):
+        values, inside = inputs
+        scores = self._score(self._content(values) * self._gate(values))[..., 0]
+        highest = ops.max(ops.where(inside > 0, scores, -np.inf), axis=1, keepdims=True)
+        counted = ops.exp(ops.minimum(scores - highest, 0)) * inside
+        return counted / ops.sum(counted, axis=1, keepdims=True)
+
+    def compute_output_shape(self, shapes):
+        return shapes[1]
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
 
 
 def _positive(number):

@@ -11,7 +11,7 @@ from datasets.clownfish import without_exact_copies
 from datasets.errors import InputError
 from datasets.folds import grouped
 from models.inputs import WaveformInput, read_inputs
-from models.options import ScheduleOptions, option
+from models.options import ScheduleOptions, mixup_option, option
 
 TASKS = {
     "g": "genre",
@@ -39,6 +39,8 @@ class MusicOptions(ScheduleOptions):
     frames: int | None = option(
         "length of a segment in frames of the spectrogram, 43 of which are a second", minimum=24
     )
+
+    mixup: float | None = mixup_option()
 
     def __post_init__(self):
         if self.group is not None and self.split_rule is None and self.folds is None:

@@ -26,7 +26,7 @@ from models.music.tracks import (
     task_letters,
 )
 from models.options import option
-from training.phases import Phase
+from training.phases import Phase, mixing
 from training.schedules import schedule
 
 
@@ -155,6 +155,7 @@ class TransferMLP(NNModel):
                 views=options.stored_views,
                 glance=lambda arrays: {"waveform": middles(arrays["waveform"], options.frames)},
                 keep_best="val_loss" if options.patience else None,
+                **mixing(options.mixup),
             ),
         )
 
