@@ -20,10 +20,14 @@ import keras
 from models.folded_batch_norm import folded
 
 FOLDER, NETWORK, LABELS = "savedmodel", "model.keras", "labels.json"
+INNER = "network"  # the name of every network behind its preprocessing
 
 
 def write_savedmodel(draft: Path, network: keras.Model, labels: tuple[str, ...]) -> None:
     """Export `serve`: dictionary of raw inputs -> probabilities, label and embedding.
+
+    Of a network that looks at pictures `serve_fitted` too, from inputs that are fitted to it: many
+    pictures of several sizes make one batch then, and are fitted while it looks at others.
 
     Args:
         draft: folder of the run, where `model.keras` and `labels.json` lie already.
@@ -54,23 +58,28 @@ def _export(folder: Path, network: keras.Model, labels: tuple[str, ...]) -> None
 
     network = folded(network)
 
-    def serve(inputs):
-        outputs = network(inputs, training=False)
-        best = tf.argmax(outputs["probabilities"], axis=-1)
-        return {
-            "probabilities": outputs["probabilities"],
-            "label": tf.gather(tf.constant(labels), best),
-            "embedding": outputs["embedding"],
-        }
+    def answering(part: keras.Model):
+        def answer(inputs):
+            outputs = part(inputs, training=False)
+            best = tf.argmax(outputs["probabilities"], axis=-1)
+            return {
+                "probabilities": outputs["probabilities"],
+                "label": tf.gather(tf.constant(labels), best),
+                "embedding": outputs["embedding"],
+            }
 
-    signature = {
-        name: tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
-        for name, tensor in network.input.items()
-    }
+        signature = {
+            name: tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
+            for name, tensor in part.input.items()
+        }
+        return {"fn": answer, "input_signature": [signature]}
+
     shutil.rmtree(folder, ignore_errors=True)
     archive = keras.export.ExportArchive()
     archive.track(network)
-    archive.add_endpoint("serve", serve, input_signature=[signature])
+    archive.add_endpoint("serve", **answering(network))
+    if "image" in network.input:
+        archive.add_endpoint("serve_fitted", **answering(network.get_layer(INNER)))
     archive.write_out(str(folder), verbose=False)
 
 

@@ -1,11 +1,14 @@
 """What a user asks a run about that looks at more than one picture of a sample."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 import run
 from datasets.errors import InputError
+from datasets.images import fit_images
 from models.commands.asking import outputs_for, read_asked
 from models.inputs import ImageInput
 
@@ -61,25 +64,42 @@ def test_a_table_gives_boxes_and_further_pictures(folder):
     assert [image.shape for image in asked.views["image_2"]] == [(20, 30, 3), (10, 12, 3)]
 
 
+class Value(np.ndarray):
+    def __new__(cls, values):
+        return np.asarray(values).view(cls)
+
+    def numpy(self):
+        return np.asarray(self)
+
+
+def sums(batch):
+    """Of each picture, under the name of its input."""
+    return {name: Value(values.astype(float).sum(axis=(1, 2, 3))) for name, values in batch.items()}
+
+
 def test_views_reach_the_network_together(folder):
-    class Network:
-        def serve(self, batch):
-            sums = {
-                name: values.astype(float).sum(axis=(1, 2, 3)) for name, values in batch.items()
-            }
-            return {name: Value(values) for name, values in sums.items()}
-
-    class Value(np.ndarray):
-        def __new__(cls, values):
-            return np.asarray(values).view(cls)
-
-        def numpy(self):
-            return np.asarray(self)
-
+    raw = SimpleNamespace(serve=sums)  # a run that answers for raw pictures alone
     pairs = table(folder, "image,image_2\nb.png,a.png\na.png,b.png\n")
+    asked = read_asked([pairs], PAIRED)
     whole, part = PICTURE.astype(float).sum(), PICTURE[:10, :12].astype(float).sum()
-    found = outputs_for(Network(), PAIRED, read_asked([pairs], PAIRED))
+    found = outputs_for(raw, PAIRED, asked)
     assert [(one["image"], one["image_2"]) for one in found] == [(part, whole), (whole, part)]
+    fitted = SimpleNamespace(serve=None, serve_fitted=sums)
+    whole, part = fit_images([PICTURE, PICTURE[:10, :12]], WHOLE).sum(axis=(1, 2, 3), dtype=float)
+    found = outputs_for(fitted, PAIRED, asked)
+    assert [(one["image"], one["image_2"]) for one in found] == [(part, whole), (whole, part)]
+
+
+def test_many_pictures_of_several_sizes_keep_their_order(folder):
+    names = []
+    for number in range(70):
+        place = folder / f"many-{number:02d}.png"
+        Image.fromarray(np.roll(PICTURE, number)[: 10 + number % 7]).save(place)
+        names.append(str(place))
+    asked = read_asked(names, (WHOLE,))
+    found = outputs_for(SimpleNamespace(serve=None, serve_fitted=sums), (WHOLE,), asked)
+    expected = fit_images(asked.images, WHOLE).sum(axis=(1, 2, 3), dtype=float)
+    np.testing.assert_allclose([one["image"] for one in found], expected)
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,16 @@ def test_three_ways_of_loading_agree_on_raw_input(trained):
     assert [label.decode() for label in serving["label"].numpy()] == labels
 
 
+def test_the_savedmodel_answers_for_fitted_pictures_too(trained):
+    if "image" not in trained.model.input:
+        pytest.skip("it looks at no picture")
+    table = trained.table.take(trained.splits.test)
+    fitted = {name: np.float32(values) for name, values in trained.fitted(table).items()}
+    network = tf.saved_model.load(str(trained.folder / "savedmodel"))
+    answered = network.serve_fitted(fitted)["probabilities"]
+    np.testing.assert_allclose(answered, trained.judge(table), atol=1e-5)
+
+
 def test_the_raw_examples_of_a_run_give_the_answers_of_the_fitted_test_samples(trained):
     fitted = trained.fitted(trained.table.take(trained.splits.test))
     with np.load(trained.folder / "examples.npz") as stored:

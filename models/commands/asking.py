@@ -12,7 +12,14 @@ import numpy as np
 
 from datasets.base import content_digest
 from datasets.errors import InputError
-from datasets.images import PICTURE_SUFFIXES, batches_of_equal_shape, decode_image, shrink
+from datasets.images import (
+    PICTURE_SUFFIXES,
+    Fit,
+    batches_of_equal_shape,
+    decode_image,
+    fit_images,
+    shrink,
+)
 from datasets.landmarks import extract_landmarks, scale_points
 from datasets.observations import BOX, BOX_VIEW
 from datasets.picture_files import read_picture
@@ -22,6 +29,7 @@ from datasets.specimens import NAMES, read_specimens
 
 OBSERVATIONS = "observations.csv"
 PIECE = 256  # pictures or recordings that are in memory together
+TOGETHER = 32  # pictures that a network looks at together
 
 
 @dataclass
@@ -150,14 +158,16 @@ def _is_table(path: Path, rate: int | None) -> bool:
 
 
 def outputs_for(network, records: tuple, asked: Asked) -> list[dict]:
-    """Outputs of a SavedModel for each sample; pictures of one size share batches."""
+    """Outputs of a SavedModel for each sample."""
     raw = raw_inputs(records, asked)
+    # Runs of earlier versions answer for raw pictures alone.
+    if _can_be_fitted(records, asked) and hasattr(network, "serve_fitted"):
+        return _by_fitted(network, records, raw)
     answers = [None] * len(asked.names)
     for rows in _batches(asked):
         batch = {name: np.stack([values[row] for row in rows]) for name, values in raw.items()}
-        outputs = {name: value.numpy() for name, value in network.serve(batch).items()}
-        for place, row in enumerate(rows):
-            answers[row] = {name: value[place] for name, value in outputs.items()}
+        for row, answer in zip(rows, _one_by_one(network.serve(batch), len(rows)), strict=True):
+            answers[row] = answer
     return answers
 
 
@@ -166,6 +176,41 @@ def _batches(asked: Asked) -> list[list[int]]:
     if asked.views or asked.waveforms:  # several sizes or lengths agree seldom
         return [[row] for row in range(len(asked.names))]
     return batches_of_equal_shape(asked.images)
+
+
+def _can_be_fitted(records: tuple, asked: Asked) -> bool:
+    """Whether there are several pictures, and nothing that is measured on them."""
+    looked_at = {"measurements", *(one.name for one in records if isinstance(one, Fit))}
+    return len(asked.images) > 1 and all(record.name in looked_at for record in records)
+
+
+def _by_fitted(network, records: tuple, raw: dict[str, list[np.ndarray]]) -> list[dict]:
+    """Outputs for each sample; some are fitted to the network while it looks at others."""
+    count = len(next(iter(raw.values())))
+
+    def fitted(start: int) -> dict[str, np.ndarray]:
+        found = {}
+        for record in records:
+            values = raw[record.name][start : start + TOGETHER]
+            found[record.name] = (
+                fit_images(values, record).astype(np.float32, copy=False)
+                if isinstance(record, Fit)
+                else np.stack(values)
+            )
+        return found
+
+    answers = []
+    with ThreadPoolExecutor() as pool:
+        for batch in pool.map(fitted, range(0, count, TOGETHER)):
+            size = len(next(iter(batch.values())))
+            answers += _one_by_one(network.serve_fitted(batch), size)
+    return answers
+
+
+def _one_by_one(outputs: dict, count: int) -> list[dict]:
+    """What is answered for a batch, sample by sample."""
+    arrays = {name: value.numpy() for name, value in outputs.items()}
+    return [{name: value[row] for name, value in arrays.items()} for row in range(count)]
 
 
 def _read_views(asked: Asked, path: Path, box: tuple | None) -> None:
