@@ -61,7 +61,7 @@ def by_votes(table: Table, data_dir: str | Path) -> Table:
         path = _path(tree)
         if path is None:
             raise InputError(
-                f"--labels votes: {tree.location} has no {VOTES}, the votes of FER+: put it beside "
+                f"--votes: {tree.location} has no {VOTES}, the votes of FER+: put it beside "
                 "the table of faces, or leave the option out"
             )
         where = str(tree.location / path)

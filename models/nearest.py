@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ class Reference:
 
     def nearest(self, embedding: np.ndarray, count: int) -> list[dict]:
         """The samples nearest to one embedding, (width,), by cosine distance, 0 to 2."""
-        distances = 1 - _unit(self.embeddings) @ _unit(embedding[None])[0]
+        distances = 1 - self._directions @ _unit(embedding[None])[0]
         order = np.argsort(distances, kind="stable")[:count]
         return [
             {
@@ -93,9 +94,19 @@ class Reference:
         Returns:
             Class names, and (samples, classes).
         """
-        unit, names = _unit(self.embeddings), sorted(set(self.labels.tolist()))
-        centroids = np.stack([unit[self.labels == name].mean(axis=0) for name in names])
-        return names, 1 - _unit(embeddings) @ _unit(centroids).T
+        names, centroids = self._centroids
+        return list(names), 1 - _unit(embeddings) @ centroids.T
+
+    @cached_property
+    def _directions(self) -> np.ndarray:
+        """(samples, width), of length 1."""
+        return _unit(self.embeddings)
+
+    @cached_property
+    def _centroids(self) -> tuple[list[str], np.ndarray]:
+        names = sorted(set(self.labels.tolist()))
+        means = [self._directions[self.labels == name].mean(axis=0) for name in names]
+        return names, _unit(np.stack(means))
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -232,13 +232,11 @@ class Options:
 def same_training(one: dict, other: dict) -> bool:
     """Whether two `config.json` describe one training, perhaps on other devices.
 
-    A run that began on a GPU may go on on another machine.
+    A run that began on a GPU may go on on another machine. An option that an earlier version
+    lacked does not tell them apart as long as it is not used.
     """
-    first, second = (
-        {name: value for name, value in config.items() if name not in DEVICE_OPTIONS}
-        for config in (one, other)
-    )
-    return first == second
+    names = (one.keys() | other.keys()) - set(DEVICE_OPTIONS)
+    return all(one.get(name) == other.get(name) for name in names)
 
 
 @functools.cache

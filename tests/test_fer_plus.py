@@ -113,12 +113,12 @@ def nn1(folder, **told):
 
 def test_a_model_is_told_of_votes_and_learns_them_where_it_is_asked_to(folder):
     write_votes(folder, {0: [4, 0, 0, 0, 5, 0, 0, 0, 0, 0]})
-    plain, soft = nn1(folder), nn1(folder, labels="votes")
+    plain, soft = nn1(folder), nn1(folder, votes=True)
     for model in (plain, soft):
         model.loadData()
         model.createArchitecture()
         model.prepareModel()
-    assert any("--labels votes learns from it" in note for note in plain.table.notes)
+    assert any("--votes learns from it" in note for note in plain.table.notes)
     assert plain.phases[0].targets is None
     train, validation = soft.phases[0].targets
     assert len(train) == len(soft.splits.train) and len(validation) == len(soft.splits.validation)
@@ -132,15 +132,15 @@ def test_a_model_is_told_of_votes_and_learns_them_where_it_is_asked_to(folder):
 
 def test_votes_that_are_not_there_are_missed_in_one_line(folder, tmp_path):
     with pytest.raises(InputError, match="has no fer2013new.csv"):
-        nn1(folder, labels="votes").loadData()
+        nn1(folder, votes=True).loadData()
     pictures = tmp_path / "pictures" / "happy"
     pictures.mkdir(parents=True)
     Image.fromarray(np.zeros((48, 48), np.uint8)).save(pictures / "one.png")
     # A run that has learnt votes judges pictures that nobody has voted on by their folders.
-    model = nn1(folder, labels="votes")
+    model = nn1(folder, votes=True)
     assert model.read_table("fer2013", str(pictures.parent), strict=False).counts()["happy"] == 1
     with pytest.raises(InputError, match="faces has no votes"):
-        NN1(NN1.Options(labels="votes")).loadData()
+        NN1(NN1.Options(votes=True)).loadData()
 
 
 def test_the_loss_of_shares_is_that_of_classes_where_they_are_sure():

@@ -57,11 +57,9 @@ class FaceOptions(Options):
     label_smoothing: float | None = option(
         "share of every label that is spread over all classes", minimum=0.0, maximum=0.9
     )
-    labels: str = option(
-        "published, those of FER2013; votes, those of FER+ (fer2013new.csv beside the table of "
-        "faces), whose shares are what is learnt",
-        "published",
-        choices=("published", "votes"),
+    votes: bool | None = option(
+        "take the votes of FER+ (fer2013new.csv beside the table of faces) for labels, and learn "
+        "how they are shared out"
     )
     averaged: bool | None = option(
         "answer by weights averaged over the last epochs, not by those of the last step"
@@ -81,13 +79,13 @@ def read_faces(model, name: str, data_dir, strict: bool, more: tuple[str, ...] =
     """
     table = load_table(name, data_dir, (*(one.name for one in model.inputs), *more), strict)
     there = name == "fer2013" and has_votes(data_dir)
-    if model.options.labels == "votes":
+    if model.options.votes:
         if name == "fer2013" and (strict or there):
             return by_votes(table, data_dir)
         if strict:
-            raise InputError(f"--labels votes: {name} has no votes, which belong to FER2013")
+            raise InputError(f"--votes: {name} has no votes, which belong to FER2013")
     elif there and strict:
-        told = f"{VOTES} (FER+) lies beside the faces: --labels votes learns from it"
+        told = f"{VOTES} (FER+) lies beside the faces: --votes learns from it"
         return replace(table, notes=(*table.notes, told))
     return table
 
@@ -95,7 +93,7 @@ def read_faces(model, name: str, data_dir, strict: bool, more: tuple[str, ...] =
 def how_faces_are_learnt(model) -> dict:
     """What the options of a model say of a phase beside its name, optimizer and samples."""
     options = model.options
-    smoothing, votes = options.label_smoothing, options.labels == "votes"
+    smoothing, votes = options.label_smoothing, options.votes
     return {
         "epochs": options.epochs,
         "batch_size": options.batch_size,

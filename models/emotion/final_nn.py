@@ -168,6 +168,6 @@ class FinalNN(NNModel):
         def fits(config: dict) -> bool:
             return run is not None or config["preset"] == options.preset
 
-        told = {"class_weights": options.class_weights, "labels": options.labels}
+        told = {"class_weights": options.class_weights, "votes": options.votes}
         branch = trained_branch(self, model_class, run, fits, **told)
         return frozen_part(branch, output, name)
