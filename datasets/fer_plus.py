@@ -37,8 +37,9 @@ _OTHERS = ("contempt", "unknown", "nf")  # no emotion of FER2013, not to be told
 
 
 def has_votes(data_dir: str | Path) -> bool:
-    """Whether votes lie beside the faces, in a folder."""
-    return (_folder(data_dir) / VOTES).is_file()
+    """Whether votes lie beside the faces."""
+    with FileTree(_folder(data_dir), (".csv",)) as tree:
+        return _path(tree) is not None
 
 
 def by_votes(table: Table, data_dir: str | Path) -> Table:
@@ -47,7 +48,7 @@ def by_votes(table: Table, data_dir: str | Path) -> Table:
     A vote that nobody shares is not counted, as in the authors' code (`ferplus.py`).
 
     Args:
-        table: all rows of a table of FER2013, in its order.
+        table: all rows of a CSV of FER2013, in its order.
         data_dir: where it and the votes lie.
 
     Returns:
@@ -65,6 +66,11 @@ def by_votes(table: Table, data_dir: str | Path) -> Table:
                 "the table of faces, or leave the option out"
             )
         where = str(tree.location / path)
+        if not table.frame["key"].str.fullmatch(r".+:\d+").all():
+            raise InputError(
+                f"{where} holds votes for the rows of fer2013.csv, and the faces are not those of "
+                "a CSV: give that table, or leave out --votes"
+            )
         with tree.open(path) as stream:
             votes = _read(stream, where, table.frame["part"].tolist())
     return _under_votes(table, votes, where)

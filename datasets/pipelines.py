@@ -94,7 +94,7 @@ def judging_pipeline(arrays, targets=None, batch_size=256):
     Args:
         arrays: input name -> array, FittedFiles or Spectrograms with the samples along the first
             axis; of Spectrograms, the shorter ones of a batch end in NaN.
-        targets: (samples,) class indices; None for inputs alone.
+        targets: (samples,) class indices, or (samples, classes) shares; None for inputs alone.
         batch_size: samples per batch, fewer where they are large pictures.
     """
     import tensorflow as tf
@@ -182,7 +182,7 @@ def _excerpts(column, excerpt, rows, seed, draws):
         return excerpt.read(column, rows, seed, draws)
 
     found = tf.numpy_function(read, [rows, draws], tf.float32, stateful=False)
-    return tf.ensure_shape(found, (None, excerpt.frames, column.shape[-1]))
+    return tf.ensure_shape(found, (None, excerpt.length, column.shape[-1]))
 
 
 def _samples(column, rows):

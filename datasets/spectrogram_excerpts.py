@@ -21,19 +21,26 @@ class RandomExcerpt:
     What is shorter is taken from its beginning and ends in NaN.
 
     Attributes:
-        frames: of the stretch; 43 are a second.
+        frames: of a segment; 43 are a second.
         masks: whether random bands and frames are hidden under the stretch's mean.
         warp: largest share by which all bands move up or down, as if voice or instrument were
             smaller or larger (vocal tract length perturbation, Jaitly and Hinton 2013, on mel
             bands); 0 for none.
+        segments: of a stretch, each overlapping the next by half.
     """
 
     frames: int
     masks: bool = False
     warp: float = 0.0
+    segments: int = 1
+
+    @property
+    def length(self) -> int:
+        """Frames of a stretch."""
+        return self.frames + (self.segments - 1) * (self.frames // 2)
 
     def read(self, column: Spectrograms, rows: np.ndarray, seed: int, draws: np.ndarray):
-        """(rows, frames, bands) float32.
+        """(rows, length, bands) float32.
 
         Args:
             column: the spectrograms.
@@ -41,12 +48,12 @@ class RandomExcerpt:
             seed: of the training.
             draws: (rows,) number of each draw; with the seed it decides where the stretch begins.
         """
-        places = np.maximum(column.counts[rows] - self.frames + 1, 1)
+        places = np.maximum(column.counts[rows] - self.length + 1, 1)
         starts = [
             np.random.default_rng((seed, int(draw))).integers(most)
             for draw, most in zip(draws, places, strict=True)
         ]
-        found = excerpts(column, rows, starts, self.frames)
+        found = excerpts(column, rows, starts, self.length)
         if self.warp:
             factors = [
                 np.random.default_rng((seed, int(draw), 2)).uniform(1 - self.warp, 1 + self.warp)

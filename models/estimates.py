@@ -68,13 +68,14 @@ def training_seconds(network: keras.Model, phases: Iterable, samples: int) -> fl
     step = PASSES * multiplied / rate + TOUCHES * given / bandwidth
     seconds = 0.0
     for phase in phases:
+        heard = samples * getattr(phase.augment, "segments", 1)  # of recordings, in an epoch
         if phase.trainable is None:
             update = UPDATES * network.count_params() / phase.batch_size / bandwidth
-            seconds += phase.epochs * samples * (step + update)
+            seconds += phase.epochs * (heard * step + samples * update)
         else:  # what is frozen is computed forward alone, where it is stored once for each view
             stored = phase.views or phase.augment is None
             passes = (phase.views or 1) if stored else phase.epochs
-            seconds += passes * samples * step / PASSES
+            seconds += passes * heard * step / PASSES
     return seconds
 
 

@@ -236,7 +236,7 @@ def same_training(one: dict, other: dict) -> bool:
     lacked does not tell them apart as long as it is not used.
     """
     names = (one.keys() | other.keys()) - set(DEVICE_OPTIONS)
-    return all(one.get(name) == other.get(name) for name in names)
+    return all((one.get(name) or None) == (other.get(name) or None) for name in names)
 
 
 @functools.cache

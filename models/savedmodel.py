@@ -20,7 +20,6 @@ import keras
 from models.folded_batch_norm import folded
 
 FOLDER, NETWORK, LABELS = "savedmodel", "model.keras", "labels.json"
-INNER = "network"  # the name of every network behind its preprocessing
 
 
 def write_savedmodel(draft: Path, network: keras.Model, labels: tuple[str, ...]) -> None:
@@ -79,8 +78,13 @@ def _export(folder: Path, network: keras.Model, labels: tuple[str, ...]) -> None
     archive.track(network)
     archive.add_endpoint("serve", **answering(network))
     if "image" in network.input:
-        archive.add_endpoint("serve_fitted", **answering(network.get_layer(INNER)))
+        archive.add_endpoint("serve_fitted", **answering(_behind_preprocessing(network)))
     archive.write_out(str(folder), verbose=False)
+
+
+def _behind_preprocessing(network: keras.Model) -> keras.Model:
+    """The network of fitted inputs inside that of raw ones."""
+    return next(layer for layer in network.layers if isinstance(layer, keras.Model))
 
 
 def _main(draft: Path) -> None:

@@ -160,4 +160,7 @@ def test_a_training_may_go_on_on_another_device():
     assert same_training(one, other)
     earlier = {name: one[name] for name in one.keys() - {"precision", "distribute"}}
     assert same_training(earlier, one)  # of a version without these options
+    votes, weights = (NN1.Options(**told).to_json() for told in ({"votes": False}, {"width": 8}))
+    assert same_training({name: one[name] for name in one.keys() - {"votes"}}, votes)
+    assert not same_training({name: one[name] for name in one.keys() - {"width"}}, weights)
     assert not same_training(one, NN1.Options(seed=1).to_json())

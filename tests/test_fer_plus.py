@@ -1,6 +1,7 @@
 """FER+: the votes of ten people as labels, and what is wrong with a file that does not fit."""
 
 import csv
+import zipfile
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ USAGES = ["Training"] * 56 + ["PublicTest"] * 14 + ["PrivateTest"] * 14
 
 
 def write_faces(folder, faces=FACES):
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     with open(folder / "fer2013.csv", "w") as stream:
         stream.write("emotion,pixels,Usage\n")
@@ -141,6 +142,30 @@ def test_votes_that_are_not_there_are_missed_in_one_line(folder, tmp_path):
     assert model.read_table("fer2013", str(pictures.parent), strict=False).counts()["happy"] == 1
     with pytest.raises(InputError, match="faces has no votes"):
         NN1(NN1.Options(votes=True)).loadData()
+
+
+def test_votes_are_found_where_the_faces_are_below_a_folder_or_in_an_archive(tmp_path):
+    inner = write_faces(tmp_path / "data" / "fer2013")
+    write_votes(inner)
+    (tmp_path / "data" / "note.txt").write_text("of mine")
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as packed:
+        for name in ("fer2013.csv", "fer2013new.csv"):
+            packed.write(inner / name, f"fer2013/{name}")
+    for place in (tmp_path / "data", tmp_path / "faces.zip"):
+        assert has_votes(place)
+        assert len(voted(place)) == FACES
+        model = nn1(place, votes=True)
+        assert set(SHARES) <= set(model.read_table("fer2013", str(place), strict=False).frame)
+
+
+def test_votes_are_not_given_to_pictures_in_folders(folder, tmp_path):
+    for row, code in enumerate(EMOTIONS):
+        place = tmp_path / "pictures" / code
+        place.mkdir(parents=True)
+        Image.fromarray(np.full((48, 48), 30 * row, np.uint8)).save(place / "one.png")
+    write_votes(tmp_path / "pictures", faces=7)
+    with pytest.raises(InputError, match="the faces are not those of a CSV"):
+        by_votes(fer2013.load(tmp_path / "pictures"), tmp_path / "pictures")
 
 
 def test_the_loss_of_shares_is_that_of_classes_where_they_are_sure():

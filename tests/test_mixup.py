@@ -90,7 +90,7 @@ def test_a_network_learns_from_blended_and_attended_recordings(tmp_path, monkeyp
     model.createArchitecture()
     model.prepareModel()
     (phase,) = model.phases
-    assert phase.augment.frames == 43 + 21  # two segments
+    assert phase.augment.length == 43 + 21  # two segments
     model.train()
     folder = model.save()
     table = model.table

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datasets.base import Table
+from datasets.base import Splits, Table
 from datasets.recordings import Recordings
 from datasets.spectrograms import MelSettings, Spectrograms, log_mel
 from models.explanation.sounds import fine_enough, sound_map
@@ -64,6 +64,37 @@ def heard():
     trained.fit({"waveform": fitted}, targets, batch_size=20, epochs=12, verbose=0)
     print(trained.evaluate({"waveform": fitted}, targets, verbose=0))
     return model.model
+
+
+def test_segments_are_drawn_as_they_count():
+    waveforms, _ = bursts(8, 2.0, seed=2)
+    spectrograms = Spectrograms.of(log_mel(one, MelSettings(RATE)) for one in waveforms)
+    frame = pd.DataFrame(
+        {"key": list("abcdefgh"), "label": list(TONES) * 4, "part": "", "artist": "",
+         "digest": list("abcdefgh")}
+    )  # fmt: skip
+    recordings = Recordings.of(waveforms, RATE, spectrograms)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("models.music.mel_network.BLOCKS", BLOCKS)
+        patch.setattr("models.music.mel_network.DENSE", 16)
+        model = MelDCNN(MelDCNN.Options(epochs=1, attention=2))
+        table = Table("bursts", "made for a test", tuple(TONES), frame, {"waveform": recordings})
+        parts = [np.arange(8)[part] for part in (slice(4), slice(4, 6), slice(6, 8))]
+        model.use_data(table, Splits(*parts))
+        model.createArchitecture()
+    spectrogram = spectrograms[0][None]
+    attention = model.model.get_layer("genre_attention")
+    counted = keras.Model(model.model.input, attention.output)({"waveform": spectrogram})
+    attention.set_weights([50 * weight for weight in attention.get_weights()])
+    sharper = keras.Model(model.model.input, attention.output)({"waveform": spectrogram})
+    assert np.ptp(sharper) > 10 * np.ptp(counted)
+    found = sound_map(model.model, {"waveform": spectrogram}, 0)
+    alone = [sound_map(model.model, {"waveform": one[None]}, 0).heat for one in found.segments]
+    whole = np.zeros_like(found.heat)
+    for number, (share, heat) in enumerate(zip(np.asarray(sharper)[0], alone, strict=True)):
+        start = number * found.hop
+        whole[start : start + len(heat)] += share * heat
+    np.testing.assert_allclose(found.heat, whole, rtol=1e-3, atol=1e-6)
 
 
 def on_bursts(network, count=8):

@@ -43,7 +43,8 @@ class Phase:
         epochs: passes over the training data.
         batch_size: samples per step.
         optimizer: of this phase alone; one that averages the weights (`use_ema`) leaves them so.
-        loss: on the trained output, against class indices.
+        loss: on the trained output, against class indices, or shares of the classes where there are
+            `targets` or `mixup`.
         output: of the network, probabilities that this phase trains and is judged by.
         tasks: what is learnt in turn, each epoch one of them, in place of `output`, `optimizer` and
             `loss`.
@@ -109,8 +110,8 @@ class Pipelines:
     """How arrays become batches; handed in, so that `training` knows no data set.
 
     Attributes:
-        training: (arrays, targets, weights, batch_size, seed, epochs, first_epoch, augment, rows)
-            -> batches of all epochs in a row, and the number of batches per epoch.
+        training: (arrays, targets, weights, batch_size, seed, epochs, first_epoch, augment, rows,
+            mixup) -> batches of all epochs in a row, and the number of batches per epoch.
         judging: (arrays, targets or None) -> batches in row order.
         view: (arrays, augment, seed, number) -> batches in row order of one random view.
     """

@@ -29,7 +29,7 @@ class Task:
     name: str
     output: str
     targets: np.ndarray | None
-    loss: str
+    loss: str | keras.losses.Loss
     optimizer: keras.optimizers.Optimizer
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from datasets.specimens import NAMES, read_specimens
 OBSERVATIONS = "observations.csv"
 PIECE = 256  # pictures or recordings that are in memory together
 TOGETHER = 32  # pictures that a network looks at together
+AHEAD = 2  # such batches that are prepared while it looks at one
 
 
 @dataclass
@@ -199,12 +201,19 @@ def _by_fitted(network, records: tuple, raw: dict[str, list[np.ndarray]]) -> lis
             )
         return found
 
-    answers = []
-    with ThreadPoolExecutor() as pool:
-        for batch in pool.map(fitted, range(0, count, TOGETHER)):
-            size = len(next(iter(batch.values())))
-            answers += _one_by_one(network.serve_fitted(batch), size)
+    answers, ahead = [], deque()
+    with ThreadPoolExecutor(AHEAD) as pool:
+        for start in range(0, count, TOGETHER):
+            ahead.append(pool.submit(fitted, start))
+            if len(ahead) > AHEAD:
+                answers += _looked_at(network, ahead.popleft().result())
+        for prepared in ahead:
+            answers += _looked_at(network, prepared.result())
     return answers
+
+
+def _looked_at(network, batch: dict[str, np.ndarray]) -> list[dict]:
+    return _one_by_one(network.serve_fitted(batch), len(next(iter(batch.values()))))
 
 
 def _one_by_one(outputs: dict, count: int) -> list[dict]:

@@ -11,6 +11,7 @@ from models.explanation.anatomy import SEGMENTS, answering, last_maps
 from models.explanation.attribution import class_activation, overlapped
 from models.explanation.pictures import spread
 from models.explanation.slopes import slopes_of_layers
+from models.music.segments import SegmentAttention
 
 AT_ONCE = 64  # segments
 # Places of a segment that a map must tell apart, in time and in frequency. The last maps of MelDCNN
@@ -24,7 +25,8 @@ PLACES = 8
 class SoundMap:
     """What each frame and mel band of a recording adds to the score of a class.
 
-    The score is the mean over the segments of the recording.
+    The score is the mean over the segments of the recording, each of which counts as the network
+    lets it.
 
     Attributes:
         segments: (segments, frames, bands) in dB, those that lie inside the recording.
@@ -55,18 +57,31 @@ def sound_map(network: keras.Model, arrays: dict, target: int) -> SoundMap:
     network = answering(network)
     spectrogram = np.asarray(arrays["waveform"])
     segments, inside = network.get_layer(SEGMENTS)(spectrogram)
-    segments = keras.ops.convert_to_numpy(segments)[keras.ops.convert_to_numpy(inside)[0] > 0]
+    is_inside = keras.ops.convert_to_numpy(inside)[0] > 0
+    segments = keras.ops.convert_to_numpy(segments)[is_inside]
+    counted = _counted(network, spectrogram, is_inside)
     layers = list(dict.fromkeys(fine_enough(layer) for layer in last_maps(network)))
     maps, probabilities = [], []
     for first in range(0, len(segments), AT_ONCE):
         heard = {"waveform": segments[first : first + AT_ONCE]}
         _, watched = slopes_of_layers(network, heard, target, layers)
-        maps += list(_merged(watched, segments.shape[1:]))
+        shares = counted[first : first + AT_ONCE, None, None]
+        maps += list(shares * _merged(watched, segments.shape[1:]))
         answer = network(heard, training=False)["probabilities"]
         probabilities.append(keras.ops.convert_to_numpy(answer)[:, target])
     length = spectrogram.shape[1]
-    heat = overlapped(maps, segments.shape[1] // 2, length)[:length] / len(segments)
+    heat = overlapped(maps, segments.shape[1] // 2, length)[:length]
     return SoundMap(segments, heat, np.concatenate(probabilities))
+
+
+def _counted(network: keras.Model, spectrogram: np.ndarray, is_inside: np.ndarray) -> np.ndarray:
+    """(segments inside,) how much each counts in the answer, summing to 1."""
+    attended = [layer.output for layer in network.layers if isinstance(layer, SegmentAttention)]
+    if not attended:
+        return np.full(is_inside.sum(), 1 / is_inside.sum(), np.float32)
+    found = keras.Model(network.input, attended)({"waveform": spectrogram}, training=False)
+    shares = [keras.ops.convert_to_numpy(one)[0] for one in keras.tree.flatten(found)]
+    return np.mean(shares, axis=0)[is_inside]
 
 
 def _merged(watched: list[list], shape: tuple[int, int]) -> np.ndarray:

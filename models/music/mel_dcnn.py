@@ -28,6 +28,7 @@ from models.music.tracks import (
     task_letters,
 )
 from models.options import option
+from training.losses import SmoothedCrossEntropy
 from training.phases import Phase, mixing
 from training.schedules import schedule
 from training.tasks import Task, turns
@@ -113,8 +114,9 @@ class MelDCNN(NNModel):
     """A convolutional network on segments of a second, one path for each task.
 
     Input `waveform`, fitted as log-mel spectrogram (batch, frames, 128) in dB, NaN past the end.
-    Outputs: `features` (batch, 256 for each task), the means over a recording's segments, also as
-    `embedding`; `probabilities` (batch, genres); while it trains, `factors_m` and the like.
+    Outputs: `features` (batch, 256 for each task), the means over a recording's segments, weighed
+    where `--attention` says so, also as `embedding`; `probabilities` (batch, genres); while it
+    trains, `factors_m` and the like.
     Without the task g, a last layer on the finished features tells the genres.
     """
 
@@ -226,7 +228,7 @@ class MelDCNN(NNModel):
         options = self.options
         shared = {
             "batch_size": options.batch_size,
-            "augment": RandomExcerpt(self._stretch, bool(options.masks), options.warp),
+            "augment": self._excerpt,
             "glance": self._glance,
         }
         epochs = options.epochs * len(options.tasks)  # spec 002, 2c
@@ -254,7 +256,7 @@ class MelDCNN(NNModel):
 
     def _task(self, task: str) -> Task:
         if task == "g":
-            loss = "categorical_crossentropy" if self.options.mixup else SPARSE
+            loss = SmoothedCrossEntropy() if self.options.mixup else SPARSE
             return Task("genre", "probabilities", None, loss, self._optimizer())
         artists = self.table.frame["artist"].iloc[self.splits.train]
         targets = self.groups[task].targets(artists.to_numpy())
@@ -264,13 +266,15 @@ class MelDCNN(NNModel):
         return Task(TASKS[task], _output(task), targets, loss, self._optimizer())
 
     @property
-    def _stretch(self) -> int:
-        """Frames of a training excerpt."""
-        segments, frames = self.options.attention or 1, self.options.frames
-        return frames + (segments - 1) * (frames // 2)
+    def _excerpt(self) -> RandomExcerpt:
+        """What is learnt from in an epoch."""
+        options = self.options
+        return RandomExcerpt(
+            options.frames, bool(options.masks), options.warp, options.attention or 1
+        )
 
     def _glance(self, arrays: dict) -> dict:
-        most = max(GLANCE * SECOND, self._stretch)  # what is learnt from at least
+        most = max(GLANCE * SECOND, self._excerpt.length)  # what is learnt from at least
         return {name: middles(column, most) for name, column in arrays.items()}
 
     def _optimizer(self):

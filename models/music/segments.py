@@ -19,7 +19,8 @@ class Segments(keras.layers.Layer):
     Input: (batch, any frames, bands) in dB, NaN past the end. Output: the segments,
     (batch * segments, frames, bands), those of a recording one after the other, with silence in
     place of NaN; and (batch, segments), 1 for those that lie inside their recording, else 0. The
-    first segment of a recording counts also where the recording is shorter.
+    first segment of a recording counts also where the recording is shorter, and stands in for those
+    that do not lie inside.
     """
 
     def __init__(self, frames: int, **keywords):
@@ -38,6 +39,8 @@ class Segments(keras.layers.Layer):
         cut = ops.take(padded, places, axis=1)
         is_inside = ~ops.isnan(cut[:, :, -1, 0]) | (ops.arange(count) == 0)[None]
         cut = ops.where(ops.isnan(cut), SILENCE, cut)
+        # What lies outside counts for nothing, but batch normalisation would average its silence.
+        cut = ops.where(is_inside[:, :, None, None], cut, cut[:, :1])
         bands = spectrograms.shape[-1]
         return ops.reshape(cut, (-1, frames, bands)), ops.cast(is_inside, self.compute_dtype)
 

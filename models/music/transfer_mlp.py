@@ -184,8 +184,9 @@ class TransferMLP(NNModel):
         options = self.options
 
         def fits(config: dict) -> bool:
-            # One that was widened is used where it is named.
-            chosen = tasks is None or (config["tasks"], config["wide_as"]) == (tasks, None)
+            # One that was widened, or that attends, is used where it is named.
+            special = config["wide_as"] or config.get("attention")
+            chosen = tasks is None or (config["tasks"] == tasks and not special)
             return config["frames"] == options.frames and chosen
 
         told = {"tasks": tasks} if tasks else {}
