@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.base import split_table
 from datasets.observations import load
+from datasets.splits import split_table
 from datasets.taxonomy import RANKS
 
 PICTURES = 50

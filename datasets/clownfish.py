@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from datasets.base import Division, Splits, Table, split_table
+from datasets.base import Division, Splits, Table
 from datasets.errors import InputError
 from datasets.folds import Fold, joined_groups
 from datasets.near_duplicates import MOST, duplicate_groups, near_duplicates, perceptual_hashes
+from datasets.splits import split_table
 
 OTHER = "other"
 CAPS = ("text", "table", "none")

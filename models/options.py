@@ -13,9 +13,10 @@ from importlib.util import find_spec
 from typing import ClassVar
 
 from datasets import DATASETS, SYNTHETIC
-from datasets.base import SPLIT_RULES, Division, Table, split_table
+from datasets.base import Division, Table
 from datasets.errors import InputError
 from datasets.folds import Fold, grouped
+from datasets.splits import SPLIT_RULES, split_table
 
 UNGROUPED_RULES = ("shuffled", "official")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")

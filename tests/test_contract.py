@@ -16,8 +16,9 @@ import pytest
 import tensorflow as tf
 
 from datasets import DATASETS
-from datasets.base import SPLITS, shuffled_split
+from datasets.base import SPLITS
 from datasets.errors import InputError
+from datasets.splits import shuffled_split
 from models import MODELS, model_class
 from models.about import about_of
 from models.artefact import read_history, verify_run

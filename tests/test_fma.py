@@ -11,9 +11,9 @@ import soundfile
 
 import run
 from datasets import load_table
-from datasets.base import split_table
 from datasets.errors import InputError
 from datasets.fma import load
+from datasets.splits import split_table
 
 RATE = 44_100
 # The columns of the published table that are read, and some that are not, in their order there.

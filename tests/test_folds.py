@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from datasets.base import split_table, stratified_split
 from datasets.clownfish import OTHER, Choice, build
 from datasets.errors import InputError
 from datasets.folds import (
@@ -21,6 +20,7 @@ from datasets.folds import (
     joined_groups,
 )
 from datasets.pictures import Pictures
+from datasets.splits import split_table, stratified_split
 from tests.uneven_table import uneven_table
 
 

@@ -6,17 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datasets.base import (
-    SPLITS,
-    Splits,
-    Table,
+from datasets.base import SPLITS, Splits, Table
+from datasets.errors import InputError
+from datasets.splits import (
     given_split,
     holdout_split,
     shuffled_split,
     split_table,
     stratified_split,
 )
-from datasets.errors import InputError
 from tests.uneven_table import uneven_table
 
 

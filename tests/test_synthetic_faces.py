@@ -10,9 +10,10 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 
-from datasets.base import content_digest, shuffled_split
+from datasets.base import content_digest
 from datasets.emotions import EMOTIONS
 from datasets.landmarks import MIRROR
+from datasets.splits import shuffled_split
 from datasets.synthetic import faces
 from datasets.synthetic.face_anatomy import Camera, Identity
 from datasets.synthetic.faces import MARK_NAMES, MARKS, MOVEMENTS

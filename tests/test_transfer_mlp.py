@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datasets.base import shuffled_split
 from datasets.errors import InputError
+from datasets.splits import shuffled_split
 from models.artefact import load_savedmodel
 from models.music.mel_dcnn import MelDCNN
 from models.music.segments import Segments

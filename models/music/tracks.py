@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from datasets import SYNTHETIC, load_table
 from datasets.artist_groups import check_tasks
-from datasets.base import Division, Table, split_table
+from datasets.base import Division, Table
 from datasets.clownfish import without_exact_copies
 from datasets.errors import InputError
 from datasets.folds import grouped
+from datasets.splits import split_table
 from models.inputs import WaveformInput, read_inputs
 from models.options import ScheduleOptions, mixup_option, option
 

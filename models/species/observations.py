@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from datasets.augmentation import PictureAugmentation
-from datasets.base import Division, Table, split_table
+from datasets.base import Division, Table
 from datasets.clownfish import without_copies
 from datasets.errors import InputError
 from datasets.folds import grouped
 from datasets.images import Fit
 from datasets.observations import only_jpeg
+from datasets.splits import split_table
 
 
 def divide(table: Table, options) -> Division:
