@@ -18,21 +18,13 @@ import numpy as np
 from datasets.base import Table
 from datasets.emotions import EMOTIONS
 from datasets.errors import InputError
+from datasets.fer2013 import emotion_name
 from datasets.files import DAMAGE, FileTree, damaged
 from datasets.own_data import PART_NAMES
 
 VOTES = "fer2013new.csv"
 SHARES = tuple(f"votes for {emotion}" for emotion in EMOTIONS)  # columns of a table of faces
 
-_NAMES = {
-    "angry": "anger",
-    "disgust": "disgust",
-    "fear": "fear",
-    "happy": "happiness",
-    "sad": "sadness",
-    "surprise": "surprise",
-    "neutral": "neutral",
-}
 _OTHERS = ("contempt", "unknown", "nf")  # no emotion of FER2013, not to be told, no face
 
 
@@ -114,8 +106,8 @@ def _read(stream, where: str, parts: list[str]) -> np.ndarray:
     text = io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="")
     try:
         rows = csv.reader(text)
-        header = [name.strip().lower() for name in next(rows, [])]
-        wanted = (*(_NAMES[emotion] for emotion in EMOTIONS), *_OTHERS)
+        header = [emotion_name(name) or name.strip().lower() for name in next(rows, [])]
+        wanted = (*EMOTIONS, *_OTHERS)
         missing = [name for name in ("usage", *wanted) if name not in header]
         if missing:
             raise InputError(

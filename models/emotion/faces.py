@@ -78,13 +78,14 @@ def read_faces(model, name: str, data_dir, strict: bool, more: tuple[str, ...] =
         InputError: the votes of FER+ are to be learnt, and there are none.
     """
     table = load_table(name, data_dir, (*(one.name for one in model.inputs), *more), strict)
-    there = name == "fer2013" and has_votes(data_dir)
-    if model.options.votes:
-        if name == "fer2013" and (strict or there):
-            return by_votes(table, data_dir)
-        if strict:
+    votes = model.options.votes
+    if name != "fer2013":
+        if votes and strict:
             raise InputError(f"--votes: {name} has no votes, which belong to FER2013")
-    elif there and strict:
+        return table
+    if votes and (strict or has_votes(data_dir)):
+        return by_votes(table, data_dir)
+    if strict and has_votes(data_dir):
         told = f"{VOTES} (FER+) lies beside the faces: --votes learns from it"
         return replace(table, notes=(*table.notes, told))
     return table
