@@ -137,12 +137,15 @@ class MelDCNN(NNModel):
     def groups(self) -> dict[str, ArtistGroups]:
         """Task -> the groups of the artists of the training part."""
         options, found = self.options, {}
-        learnt_from = _LearntFrom(_content(self.table, self.splits), self.table, self.splits)
         for task in options.tasks.replace("g", ""):
             chosen = options.seed, options.factors, options.words
-            found[task] = _artist_groups(task, learnt_from, *chosen)
+            found[task] = _artist_groups(task, self._learnt_from, *chosen)
             self.notes += found[task].notes
         return found
+
+    @cached_property
+    def _learnt_from(self) -> _LearntFrom:
+        return _LearntFrom(_content(self.table, self.splits), self.table, self.splits)
 
     def createArchitecture(self):
         options = self.options
@@ -234,13 +237,13 @@ class MelDCNN(NNModel):
         epochs = options.epochs * len(options.tasks)  # spec 002, 2c
         rates = schedule(options.schedule, options.learning_rate, epochs, options.patience)
         if options.tasks == "g":
-            learning = {"optimizer": self._optimizer(), **mixing(options.mixup)}
+            learning = {"optimizer": self._optimizer()}
         else:
-            tasks = tuple(self._task(task) for task in options.tasks)
-            learning = {"tasks": tasks, "mixup": options.mixup or 0.0}
+            learning = {"tasks": tuple(self._task(task) for task in options.tasks)}
             drawn = turns(options.seed, epochs, len(options.tasks))
             self.notes += _turn_notes(learning["tasks"], drawn)
         keep = "val_loss" if options.patience else None
+        learning |= mixing(options.mixup)
         learnt = Phase("training", epochs, callbacks=rates, keep_best=keep, **learning, **shared)
         self.phases = (learnt,)
         if "g" not in options.tasks:
