@@ -32,18 +32,21 @@ def asked(monkeypatch):
     """How many samples each pass through layers with weights had."""
     numbers = []
 
-    def counted(model, arrays, pipelines):
-        if model.weights:
-            numbers.append(len(next(iter(arrays.values()))))
-        return compute(model, arrays, pipelines)
+    predict = keras.Model.predict
 
-    monkeypatch.setattr(frozen_outputs, "compute", counted)
+    def counted(model, batches, **keywords):
+        outputs = predict(model, batches, **keywords)
+        if model.weights:
+            numbers.append(len(next(iter(outputs.values()))))
+        return outputs
+
+    monkeypatch.setattr(keras.Model, "predict", counted)
     return numbers
 
 
 def test_a_sample_is_computed_once_in_whatever_order_it_comes(asked):
     part, samples = _frozen_part(), _samples(6)
-    expected = compute(part, samples, PIPELINES)
+    expected = {name: np.asarray(array) for name, array in part(samples).items()}
     kept = FrozenOutputs()
     kept.compute(part, {name: array[:4] for name, array in samples.items()}, PIPELINES)
     order = [5, 0, 5, 3, 4, 1]

@@ -11,11 +11,12 @@ from datasets.errors import InputError
 from datasets.splits import shuffled_split
 from models.artefact import load_savedmodel
 from models.music.mel_dcnn import MelDCNN
-from models.music.segments import Segments
 from models.music.transfer_mlp import TransferMLP
 from models.runs import read_json, write_json
 from models.savedmodel import write_savedmodel
 from tests.tone_tracks import DENSE, RATE, make_small, tone_tracks
+from training import frozen_outputs
+from training.epochs import compute
 
 FEW = {"epochs": 1, "batch_size": 32, "stored_views": 2, "width": 5}
 
@@ -212,28 +213,56 @@ def test_the_networks_stay_as_they_are(trained):
     assert any(path.startswith("shared/") or "/shared/" in path for path in after)
 
 
+@pytest.fixture
+def heard(monkeypatch):
+    """How many segments each pass through a frozen network had; none is known from elsewhere."""
+    numbers = []
+
+    def counted(network, arrays, pipelines):
+        numbers.append(len(arrays["waveform"]))
+        return compute(network, arrays, pipelines)
+
+    monkeypatch.setattr(frozen_outputs, "compute", counted)
+    monkeypatch.setattr("training.phases.FROZEN_OUTPUTS", frozen_outputs.FrozenOutputs())
+    monkeypatch.setattr("models.base.baseline_views", lambda *_: ())
+    return numbers
+
+
+def trained_head(networks, table, out, monkeypatch, scale=1, **options):
+    """Without what the finished network answers; the weights of its frozen networks scaled."""
+    shutil.copytree(networks, out)
+    model = built(table, out, tasks="g", **options)
+    for weight in model.model.get_layer("network_1").weights:
+        weight.assign(scale * weight)
+    model.prepareModel()
+    monkeypatch.setattr(model, "outputs", lambda table: {})
+    model.train()
+    return model
+
+
 @pytest.mark.parametrize("views", [1, 3])
 def test_networks_hear_every_view_once_however_long_the_training(
-    networks, table, tmp_path, monkeypatch, views
+    networks, table, tmp_path, monkeypatch, heard, views
 ):
-    out = shutil.copytree(networks, tmp_path / "out")
-    model = built(table, out, tasks="g", epochs=4, stored_views=views)
-    model.prepareModel()
-    heard, call = [], Segments.call
-
-    def count(layer, spectrograms):
-        heard.append(len(spectrograms))
-        return call(layer, spectrograms)
-
-    monkeypatch.setattr(Segments, "call", count)
-    monkeypatch.setattr("models.base.baseline_views", lambda *_: ())
-    monkeypatch.setattr(model, "outputs", lambda table: {})  # of the finished network
-    model.train()
+    out = tmp_path / "out"
+    model = trained_head(networks, table, out, monkeypatch, epochs=4, stored_views=views)
     train, validation = len(model.splits.train), len(model.splits.validation)
-    # The layer is passed once in the network and once in its branch.
-    assert sum(heard) == 2 * (views * train + validation)
+    assert len(heard) == views + 1  # the validation part once more
+    assert validation < sum(heard) <= views * train + validation
     history = pd.read_csv(out / "TransferMLP" / ".run.partial" / "history.csv")
     assert len(history) == 4 * views
+
+
+def test_another_head_on_the_same_networks_finds_their_features(
+    networks, table, tmp_path, monkeypatch, heard
+):
+    """As in a recipe, whose rows share networks."""
+    trained_head(networks, table, tmp_path / "one", monkeypatch)
+    before = len(heard)
+    trained_head(networks, table, tmp_path / "other", monkeypatch, width=7)
+    assert before and len(heard) == before
+    trained_head(networks, table, tmp_path / "changed", monkeypatch, scale=0.9)
+    assert len(heard) == 2 * before
 
 
 # --- answers

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import keras
 import numpy as np
@@ -54,6 +55,50 @@ def split_at_frozen(network: keras.Model) -> FrozenSplit | None:
         frozen=keras.Model(network.input, stored, name="frozen_part"),
         head=_head(stored, network),
     )
+
+
+@dataclass(frozen=True)
+class CutNetwork:
+    """A network cut before and behind the frozen networks inside it.
+
+    Attributes:
+        networks: name -> one of those networks, from a dictionary of inputs to one of that name.
+        before: the whole network's inputs -> what they are shown, as "name input".
+        behind: the whole network's inputs, and what those networks give -> its outputs.
+    """
+
+    networks: dict[str, keras.Model]
+    before: keras.Model
+    behind: keras.Model
+
+
+@lru_cache(maxsize=2)  # the views of a phase and the parts of a run ask again
+def cut_at_networks(network: keras.Model) -> CutNetwork | None:
+    """Cut a functional model of recordings at the frozen networks that hear their segments.
+
+    Returns:
+        None where all samples have one size, or no frozen network is shown pieces that have.
+    """
+    inputs = network.input
+    if _known(inputs.values()):
+        return None
+    networks, shown, given = {}, {}, {}
+    for node in (node for nodes in network._nodes_by_depth.values() for node in nodes):
+        inner = node.operation
+        frozen = isinstance(inner, keras.Model) and not inner.trainable_weights
+        if frozen and _known(node.input_tensors) and _known(node.output_tensors):
+            name = f"of_{inner.name}"
+            (given[name],) = node.output_tensors
+            networks[name] = keras.Model(inner.input, {name: inner.output})
+            shown |= {f"{name} {key}": value for key, value in node.arguments.args[0].items()}
+    if not networks:
+        return None
+    return CutNetwork(networks, keras.Model(inputs, shown), _head(inputs | given, network))
+
+
+def _known(tensors) -> bool:
+    """Whether a sample of each of these tensors has one size."""
+    return all(None not in tensor.shape[1:] for tensor in tensors)
 
 
 class _Walk:

@@ -3,7 +3,7 @@
 Training, judging and the baselines of a run, its second training and the folds of a
 cross-validation send the same samples through the same frozen layers. Outputs are kept in memory,
 by what the layers and the sample are, not by where they come from: so a layer that has changed, or
-a picture, is computed anew.
+a picture, is computed anew. Of recordings, the samples are their segments.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from hashlib import blake2b
 
 import keras
 import numpy as np
+from keras import ops
 
 from training.epochs import compute
-from training.frozen import inputs_of, split_at_frozen
+from training.frozen import CutNetwork, cut_at_networks, inputs_of, split_at_frozen
+from training.processes import process_count
 
 KEPT = 512 * 2**20  # bytes; the oldest outputs go first
 LARGEST = 64 * 2**10  # bytes of one sample; whole feature maps are not worth their memory
@@ -49,12 +51,44 @@ class FrozenOutputs:
         for inputs, tensors in groups.items():
             part = keras.Model({name: model.input[name] for name in inputs}, tensors)
             needed = {name: arrays[name] for name in inputs}
-            look = self._look_up if _is_worth_it(part, needed) else compute
-            found |= look(part, needed, pipelines)
+            if _is_worth_it(part, needed):
+                found |= self._look_up(part, needed, pipelines, _layers_digest(part))
+            else:
+                found |= self.predict(part, pipelines.judging(needed), pipelines)
         return {name: found[name] for name in model.output}
 
-    def _look_up(self, part: keras.Model, arrays: dict, pipelines) -> dict:
-        layers = _layers_digest(part)
+    def predict(self, model: keras.Model, batches, pipelines) -> dict:
+        """Outputs of a model for batches of inputs, in row order: name -> array.
+
+        What the frozen networks inside it make of what they are shown is kept: each then hears a
+        segment once, whatever else hears it, and in whatever recording it stands.
+
+        Args:
+            model: returns a dictionary.
+            batches: input name -> samples of a batch, fitted to the model.
+            pipelines: how to make batches.
+        """
+        cut = cut_at_networks(model) if process_count() == 1 else None
+        if cut is None:
+            return model.predict(batches, verbose=0)
+        return self._predict_cut(cut, batches, pipelines)
+
+    def _predict_cut(self, cut: CutNetwork, batches, pipelines) -> dict:
+        digests = {name: _layers_digest(network) for name, network in cut.networks.items()}
+        found = {name: [] for name in cut.behind.output}
+        for batch in batches:
+            batch = {name: np.asarray(array) for name, array in batch.items()}
+            shown = cut.before(_tensors(batch), training=False)
+            seen = {}
+            for name, network in cut.networks.items():
+                pieces = {key: shown[f"{name} {key}"] for key in network.input}
+                pieces = {key: ops.convert_to_numpy(piece) for key, piece in pieces.items()}
+                seen |= self._look_up(network, pieces, pipelines, digests[name])
+            for name, output in cut.behind(_tensors(batch | seen), training=False).items():
+                found[name].append(ops.convert_to_numpy(output))
+        return {name: np.concatenate(outputs) for name, outputs in found.items()}
+
+    def _look_up(self, part: keras.Model, arrays: dict, pipelines, layers: bytes) -> dict:
         keys = [
             blake2b(layers + b"".join(map(_bytes, row)), digest_size=16).digest()
             for row in zip(*(arrays[name] for name in sorted(arrays)), strict=True)
@@ -93,9 +127,13 @@ def through_frozen(network: keras.Model) -> Callable:
     So samples that the training has sent through that part are not sent through it again.
     """
     split = split_at_frozen(network)
-    # Recordings of different lengths have different numbers of segments, which no array holds.
-    if split is None or any(None in one.shape[1:] for one in split.frozen.output.values()):
+    if split is None:
         return compute
+    # Recordings of different lengths have different numbers of segments, which no array holds.
+    if any(None in one.shape[1:] for one in split.frozen.output.values()):
+        return lambda network, arrays, pipelines: FROZEN_OUTPUTS.predict(
+            network, pipelines.judging(arrays), pipelines
+        )
 
     def look(network, arrays, pipelines):
         seen = FROZEN_OUTPUTS.compute(split.frozen, arrays, pipelines)
@@ -131,8 +169,12 @@ def _layers_digest(part: keras.Model) -> bytes:
 
     digest = blake2b(json.dumps(placed(json.loads(part.to_json()))).encode())
     for weight in part.weights:
-        digest.update(_bytes(keras.ops.convert_to_numpy(weight)))
+        digest.update(_bytes(ops.convert_to_numpy(weight)))
     return digest.digest()
+
+
+def _tensors(arrays: dict) -> dict:
+    return {name: ops.convert_to_tensor(array) for name, array in arrays.items()}
 
 
 def _bytes(array) -> bytes:
