@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from datasets.augmentation import PictureAugmentation, apart
+from datasets.augmentation import PictureAugmentation
 from datasets.landmarks import MIRROR
+from datasets.picture_changes import apart
 
 
 @dataclass(frozen=True)

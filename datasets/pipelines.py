@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from datasets.augmentation import apart
 from datasets.mixup import mixed
+from datasets.picture_changes import apart
 from datasets.picture_files import FittedFiles, PictureFiles
 from datasets.pictures import Pictures
 from datasets.recordings import Recordings

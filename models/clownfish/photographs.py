@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import keras
@@ -44,8 +44,8 @@ class PhotographOptions(ScheduleOptions):
     exclude: str | None = option("CSV with the columns file and reason: pictures to leave out")
     augmentation: str | None = option(
         "paper: crops of half the area or more, mirrored; strong: smaller crops, turned and "
-        "recoloured too; none",
-        choices=("paper", "strong", "none"),
+        "recoloured too; randaugment: smaller crops, mirrored, and two changes of many; none",
+        choices=("paper", "strong", "randaugment", "none"),
     )
     mixup: float | None = mixup_option()
 
@@ -86,10 +86,10 @@ def augmentation(options: PhotographOptions, fit: Fit) -> PictureAugmentation | 
         return None
     if options.augmentation == "paper":
         return PictureAugmentation(fit, area=(0.5, 1), aspect=(3 / 4, 4 / 3), flip=True)
-    return PictureAugmentation(
-        fit, area=(0.25, 1), aspect=(3 / 4, 4 / 3), flip=True, turn=15,
-        brightness=0.3, contrast=0.3, saturation=0.3,
-    )  # fmt: skip
+    cut = PictureAugmentation(fit, area=(0.25, 1), aspect=(3 / 4, 4 / 3), flip=True)
+    if options.augmentation == "randaugment":
+        return replace(cut, rand_augment=2)
+    return replace(cut, turn=15, brightness=0.3, contrast=0.3, saturation=0.3)
 
 
 def torch_start(fan_in: int) -> dict:

@@ -116,8 +116,8 @@ def augmentation(options, fit: Fit, pixels: Callable) -> PictureAugmentation | N
     if options.augmentation == "paper":
         noise = options.noise * float(np.mean(pixels()[1])) / 255
         return PictureAugmentation(fit, quarter_turns=True, noise=noise, flip=options.flip)
+    cut = PictureAugmentation(fit, area=(0.6, 1), aspect=(4 / 5, 5 / 4), flip=options.flip)
+    if options.augmentation == "randaugment":
+        return replace(cut, rand_augment=2)
     turns = options.augmentation == "turned"
-    return PictureAugmentation(
-        fit, area=(0.6, 1), aspect=(4 / 5, 5 / 4), turn=15, brightness=0.2, contrast=0.2,
-        quarter_turns=turns, flip=options.flip,
-    )  # fmt: skip
+    return replace(cut, turn=15, brightness=0.2, contrast=0.2, quarter_turns=turns)

@@ -155,8 +155,8 @@ class TripletClassifierOptions(FrozenBackboneOptions):
     )
     augmentation: str | None = option(
         "paper: quarter turns and noise; strong: cut, turned a little and lit differently; turned: "
-        "strong, and quarter turns; none",
-        choices=("paper", "strong", "turned", "none"),
+        "strong, and quarter turns; randaugment: cut, and two changes of many; none",
+        choices=("paper", "strong", "turned", "randaugment", "none"),
     )
     noise: float = option(
         "of --augmentation paper: its standard deviation, in those of the pixels",

@@ -181,8 +181,9 @@ class MultiViewOptions(BackboneOptions):
     )
     augmentation: str | None = option(
         "paper: crops of a twentieth of the area or more, mirrored and recoloured; strong: larger "
-        "crops, turned a little too; none",
-        choices=("paper", "strong", "none"),
+        "crops, turned a little too; randaugment: those crops, mirrored, and two changes of many; "
+        "none",
+        choices=("paper", "strong", "randaugment", "none"),
     )
     least_pictures: int | None = option("species with fewer pictures are left out", minimum=1)
     jpeg_only: bool | None = option("leave out pictures that are no JPEG files")

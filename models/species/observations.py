@@ -34,10 +34,10 @@ def augmentation(options, fit: Fit) -> PictureAugmentation | None:
             fit, area=(0.05, 1), aspect=(3 / 4, 4 / 3), flip=True,
             shift=32 / 255, contrast=0.5, saturation=0.5, hue=0.2,
         )  # fmt: skip
-    return PictureAugmentation(
-        fit, area=(0.35, 1), aspect=(3 / 4, 4 / 3), flip=True, turn=15,
-        brightness=0.3, contrast=0.3, saturation=0.3,
-    )  # fmt: skip
+    cut = PictureAugmentation(fit, area=(0.35, 1), aspect=(3 / 4, 4 / 3), flip=True)
+    if options.augmentation == "randaugment":
+        return replace(cut, rand_augment=2)
+    return replace(cut, turn=15, brightness=0.3, contrast=0.3, saturation=0.3)
 
 
 def without_rare(table: Table, least: int) -> Table:
