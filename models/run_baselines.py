@@ -108,7 +108,7 @@ def _seen(model, records, rows, pipelines) -> View:
         # Its own size, where the input is cut into views; any size has none.
         side = backbone.network.input.shape[1] or model.options.image_size
         ways = [
-            _features(replace(record, height=side, width=side), backbone, pipelines)
+            frozen_features(replace(record, height=side, width=side), backbone, pipelines)
             for record in records
         ]
     return View(
@@ -132,7 +132,7 @@ def _pixels(record):
     return look
 
 
-def _features(record, backbone, pipelines):
+def frozen_features(record, backbone, pipelines):
     """Pictures -> averages of the backbone's feature map, some at a time."""
     image = keras.Input(record.fitted_shape, name="image")
     pooled = keras.ops.mean(backbone.network(backbone.preprocess(image)), axis=(1, 2))

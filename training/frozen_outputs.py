@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 
 import keras
@@ -23,6 +23,7 @@ from training.processes import process_count
 
 KEPT = 512 * 2**20  # bytes; the oldest outputs go first
 LARGEST = 64 * 2**10  # bytes of one sample; whole feature maps are not worth their memory
+BATCH = 256  # pieces of samples that a network is shown together
 
 
 class FrozenOutputs:
@@ -52,12 +53,13 @@ class FrozenOutputs:
             part = keras.Model({name: model.input[name] for name in inputs}, tensors)
             needed = {name: arrays[name] for name in inputs}
             if _is_worth_it(part, needed):
-                found |= self._look_up(part, needed, pipelines, _layers_digest(part))
+                how = partial(compute, pipelines=pipelines)
+                found |= self._look_up(part, needed, _layers_digest(part), how)
             else:
-                found |= self.predict(part, pipelines.judging(needed), pipelines)
+                found |= self.predict(part, pipelines.judging(needed))
         return {name: found[name] for name in model.output}
 
-    def predict(self, model: keras.Model, batches, pipelines) -> dict:
+    def predict(self, model: keras.Model, batches) -> dict:
         """Outputs of a model for batches of inputs, in row order: name -> array.
 
         What the frozen networks inside it make of what they are shown is kept: each then hears a
@@ -66,14 +68,13 @@ class FrozenOutputs:
         Args:
             model: returns a dictionary.
             batches: input name -> samples of a batch, fitted to the model.
-            pipelines: how to make batches.
         """
         cut = cut_at_networks(model) if process_count() == 1 else None
         if cut is None:
             return model.predict(batches, verbose=0)
-        return self._predict_cut(cut, batches, pipelines)
+        return self._predict_cut(cut, batches)
 
-    def _predict_cut(self, cut: CutNetwork, batches, pipelines) -> dict:
+    def _predict_cut(self, cut: CutNetwork, batches) -> dict:
         digests = {name: _layers_digest(network) for name, network in cut.networks.items()}
         found = {name: [] for name in cut.behind.output}
         for batch in batches:
@@ -83,12 +84,12 @@ class FrozenOutputs:
             for name, network in cut.networks.items():
                 pieces = {key: shown[f"{name} {key}"] for key in network.input}
                 pieces = {key: ops.convert_to_numpy(piece) for key, piece in pieces.items()}
-                seen |= self._look_up(network, pieces, pipelines, digests[name])
+                seen |= self._look_up(network, pieces, digests[name], _on_batches)
             for name, output in cut.behind(_tensors(batch | seen), training=False).items():
                 found[name].append(ops.convert_to_numpy(output))
         return {name: np.concatenate(outputs) for name, outputs in found.items()}
 
-    def _look_up(self, part: keras.Model, arrays: dict, pipelines, layers: bytes) -> dict:
+    def _look_up(self, part: keras.Model, arrays: dict, layers: bytes, how: Callable) -> dict:
         keys = [
             blake2b(layers + b"".join(map(_bytes, row)), digest_size=16).digest()
             for row in zip(*(arrays[name] for name in sorted(arrays)), strict=True)
@@ -97,9 +98,7 @@ class FrozenOutputs:
         fresh = {}
         if missing:
             rows = list(missing.values())
-            outputs = compute(
-                part, {name: array[rows] for name, array in arrays.items()}, pipelines
-            )
+            outputs = how(part, {name: array[rows] for name, array in arrays.items()})
             columns = (outputs[name] for name in part.output)
             fresh = dict(zip(missing, zip(*columns, strict=True), strict=True))
         rows = [fresh[key] if key in fresh else self._kept[key] for key in keys]
@@ -132,7 +131,7 @@ def through_frozen(network: keras.Model) -> Callable:
     # Recordings of different lengths have different numbers of segments, which no array holds.
     if any(None in one.shape[1:] for one in split.frozen.output.values()):
         return lambda network, arrays, pipelines: FROZEN_OUTPUTS.predict(
-            network, pipelines.judging(arrays), pipelines
+            network, pipelines.judging(arrays)
         )
 
     def look(network, arrays, pipelines):
@@ -171,6 +170,18 @@ def _layers_digest(part: keras.Model) -> bytes:
     for weight in part.weights:
         digest.update(_bytes(ops.convert_to_numpy(weight)))
     return digest.digest()
+
+
+def _on_batches(part: keras.Model, arrays: dict) -> dict:
+    """What `compute` does, of few samples, for which a pipeline takes longer than the network."""
+    samples = len(next(iter(arrays.values())))
+    pieces = [
+        part.predict_on_batch(
+            {name: array[start : start + BATCH] for name, array in arrays.items()}
+        )
+        for start in range(0, samples, BATCH)
+    ]
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in part.output}
 
 
 def _tensors(arrays: dict) -> dict:

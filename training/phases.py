@@ -351,9 +351,7 @@ def _frozen_arrays(frozen, phase, arrays, pipelines, fit, seed) -> dict:
         how = FROZEN_OUTPUTS.compute
         views.append(compute_in_pieces(frozen, arrays, fit, pipelines, frozen.output, how))
     views += [
-        FROZEN_OUTPUTS.predict(
-            frozen, pipelines.view(arrays, phase.augment, seed, number), pipelines
-        )
+        FROZEN_OUTPUTS.predict(frozen, pipelines.view(arrays, phase.augment, seed, number))
         for number in range(len(views), phase.views)
     ]
     return {name: np.concatenate([view[name] for view in views]) for name in views[0]}
