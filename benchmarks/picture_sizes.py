@@ -44,10 +44,9 @@ def main() -> None:
     parts = model.splits.train, model.splits.validation
     pictures = Pictures.of(shrink(one, arguments.stored) for one in model.table.modalities["image"])
     rows = [_measured(model, pictures, parts, size) for size in arguments.sizes]
-    largest = rows[-1].pop("right")
+    largest = rows[-1]["right"]
     for row in rows:
-        right = row.pop("right", largest)
-        row["p"] = mcnemar_exact(right, largest).p
+        row["p"] = mcnemar_exact(row.pop("right"), largest).p
         low, high = row["interval"]
         print(
             f"{row['size']:4} px {100 * row['accuracy']:5.1f} % ({100 * low:.1f} to "

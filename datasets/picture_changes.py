@@ -58,6 +58,7 @@ def cropped(picture, area, aspect, seed):
 
 
 def coloured(picture, channels):
+    """A picture of one channel or three with 1 channel, its brightness, or 3."""
     import tensorflow as tf
 
     if channels == 3:
@@ -67,6 +68,7 @@ def coloured(picture, channels):
 
 
 def grey(picture):
+    """Its brightness, (height, width, 1)."""
     import tensorflow as tf
 
     if picture.shape[-1] == 1:
@@ -75,6 +77,7 @@ def grey(picture):
 
 
 def flipped(picture, seed):
+    """Its mirror image, or itself, as chance has it."""
     import tensorflow as tf
 
     drawn = tf.random.stateless_uniform((), seed) < 0.5
@@ -82,6 +85,11 @@ def flipped(picture, seed):
 
 
 def quarter_turned(picture, seed):
+    """Rotated by 0, 90, 180 or 270 degrees, as chance has it.
+
+    Raises:
+        ValueError: the picture is no square.
+    """
     import tensorflow as tf
 
     if picture.shape[0] != picture.shape[1]:

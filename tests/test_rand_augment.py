@@ -11,6 +11,7 @@ from datasets.augmentation import PictureAugmentation
 from datasets.images import Fit
 from datasets.rand_augment import CHANGES, rand_augment
 from models import model_class
+from models.snails.specimens import augmentation
 
 
 def picture(channels=3, seed=0):
@@ -47,7 +48,10 @@ def test_every_other_change_changes_a_picture(change):
 def test_a_picture_moves_and_leans_by_a_share_of_its_side():
     dot = np.zeros((21, 21, 1), np.float32)
     dot[5, 10] = 255
-    at = partial(lambda name, strength: np.argwhere(done(name, strength, dot)[..., 0] > 100))
+
+    def at(name, strength):
+        return np.argwhere(done(name, strength, dot)[..., 0] > 100)
+
     assert at("_moved_down", 5 / 21 / module.MOVE).tolist() == [[0, 10]]
     assert at("_moved_across", 5 / 21 / module.MOVE).tolist() == [[5, 5]]
     assert at("_turned", 0.0).tolist() == [[5, 10]]
@@ -115,8 +119,6 @@ def test_it_works_in_the_graph_on_pictures_whose_size_is_known_only_there(shape)
 
 
 def test_specimens_with_a_handedness_are_not_mirrored():
-    from models.snails.specimens import augmentation
-
     options = model_class("TripletClassifier").Options(augmentation="randaugment")
     made = augmentation(options, Fit(16, 16, 3), None)
     assert made.rand_augment == 2 and not made.flip and not made.quarter_turns

@@ -78,14 +78,14 @@ class FrozenOutputs:
         digests = {name: _layers_digest(network) for name, network in cut.networks.items()}
         found = {name: [] for name in cut.behind.output}
         for batch in batches:
-            batch = {name: np.asarray(array) for name, array in batch.items()}
-            shown = cut.before(_tensors(batch), training=False)
-            seen = {}
+            known = _tensors(batch)
+            shown = cut.before(known, training=False)
             for name, network in cut.networks.items():
-                pieces = {key: shown[f"{name} {key}"] for key in network.input}
-                pieces = {key: ops.convert_to_numpy(piece) for key, piece in pieces.items()}
-                seen |= self._look_up(network, pieces, digests[name], _on_batches)
-            for name, output in cut.behind(_tensors(batch | seen), training=False).items():
+                pieces = {
+                    key: ops.convert_to_numpy(shown[f"{name} {key}"]) for key in network.input
+                }
+                known |= _tensors(self._look_up(network, pieces, digests[name], _on_batches))
+            for name, output in cut.behind(known, training=False).items():
                 found[name].append(ops.convert_to_numpy(output))
         return {name: np.concatenate(outputs) for name, outputs in found.items()}
 
@@ -185,7 +185,8 @@ def _on_batches(part: keras.Model, arrays: dict) -> dict:
 
 
 def _tensors(arrays: dict) -> dict:
-    return {name: ops.convert_to_tensor(array) for name, array in arrays.items()}
+    """Of the backend, also of the tensors of a pipeline, which are TensorFlow's on every one."""
+    return {name: ops.convert_to_tensor(np.asarray(array)) for name, array in arrays.items()}
 
 
 def _bytes(array) -> bytes:
