@@ -17,6 +17,7 @@ from models import MODELS
 from models.artefact import read_history
 from models.emotion.gated_fusion import GatedFusion
 from tests import test_contract
+from tests.small_nn1 import make_nn1_small
 from tests.undrawn import leave_undrawn
 
 BRANCHED = ("FinalNN", "TransferMLP")
@@ -26,7 +27,7 @@ def main(folder: Path, names: list[str]) -> None:
     backend = keras.backend.backend()
     (folder / backend).mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.emotion.nn1.COMBINATIONS", 16)
+        make_nn1_small(patch)
         test_contract.make_smaller(patch)
         leave_undrawn(patch)
         for name in names:

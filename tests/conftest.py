@@ -8,7 +8,9 @@ import pytest
 
 import datasets.web
 import models  # noqa: F401 (before TensorFlow, for which it chooses the convolutions)
+from datasets.synthetic import faces
 from tests.local_server import Server
+from tests.small_nn1 import make_nn1_small
 from tests.undrawn import leave_undrawn
 
 
@@ -24,10 +26,17 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="module")
 def small_nn1():
-    """NN1 with a thirtieth of its 13 million weights: to write those takes seconds each time."""
+    """NN1 of few weights, blocks and epochs: a training of seconds, most of them for its graph."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.emotion.nn1.COMBINATIONS", 16)
+        make_nn1_small(patch)
         yield
+
+
+@pytest.fixture
+def few_faces(monkeypatch):
+    """A demonstration set of faces that is drawn at once."""
+    small = faces.load(120)
+    monkeypatch.setattr(faces, "load", lambda: small)
 
 
 @pytest.fixture

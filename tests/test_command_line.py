@@ -61,8 +61,8 @@ def pictures(tmp_path_factory):
 def out(tmp_path_factory, pictures):
     """Saved runs: NN1 on the pictures, one epoch."""
     out = tmp_path_factory.mktemp("runs")
-    words = ["--model", "NN1", "--data-dir", pictures, "--epochs", 1, "--out", out, "--run", "one"]
-    assert run.main([str(word) for word in words]) == 0
+    words = ["train", "--model", "NN1", "--data-dir", pictures, "--epochs", 1, "--run", "one"]
+    assert run.main([str(word) for word in [*words, "--out", out]]) == 0
     return out
 
 
@@ -87,13 +87,12 @@ def csv_rows(count=140):
 def test_the_word_train_may_be_left_out_and_json_is_alone_on_standard_output(
     capsys, pictures, tmp_path
 ):
-    for verb in ([], ["train"]):
-        words = [*verb, "--model", "NN1", "--data-dir", pictures, "--epochs", "1", "--json"]
-        code, text, _ = typed(capsys, *words, "--out", tmp_path / (verb or ["none"])[0])
-        answer = json.loads(text)
-        assert code == 0
-        assert answer["test"]["n"] == 14  # two of the fifteen faces of each emotion
-        assert answer["synthetic"] is False
+    words = ["--model", "NN1", "--data-dir", pictures, "--epochs", "1", "--json"]
+    code, text, _ = typed(capsys, *words, "--out", tmp_path)
+    answer = json.loads(text)
+    assert code == 0
+    assert answer["test"]["n"] == 14  # two of the fifteen faces of each emotion
+    assert answer["synthetic"] is False
 
 
 def test_evaluate_judges_the_runs_own_split(capsys, out):
@@ -329,7 +328,9 @@ def test_landmarks_without_the_predictor_are_refused(capsys, pictures, tmp_path,
     assert not (tmp_path / "runs").exists()
 
 
-def test_evaluate_without_the_predictor_is_refused(capsys, pictures, tmp_path, monkeypatch):
+def test_evaluate_without_the_predictor_is_refused(
+    capsys, pictures, tmp_path, monkeypatch, few_faces
+):
     words = ["--model", "NN2", "--epochs", 1, "--out", tmp_path, "--run", "one"]
     assert run.main([str(word) for word in words]) == 0
     capsys.readouterr()
@@ -346,12 +347,12 @@ def test_an_out_that_is_a_file_is_refused_before_any_work(capsys, tmp_path):
     assert "give another --out" in line
 
 
-def test_a_run_whose_data_are_gone_says_so(capsys, pictures, tmp_path):
-    data = shutil.copytree(pictures, tmp_path / "data")
-    out = ["--out", tmp_path / "runs"]
-    assert typed(capsys, "--model", "NN1", "--data-dir", data, "--epochs", 1, *out)[0] == 0
-    shutil.rmtree(data)
-    line = refused(capsys, "evaluate", "NN1", *out)
+def test_a_run_whose_data_are_gone_says_so(capsys, out, pictures):
+    away = pictures.rename(pictures.with_name("away"))
+    try:
+        line = refused(capsys, "evaluate", "NN1", "--out", out)
+    finally:
+        away.rename(pictures)
     assert "are not there" in line and "--data-dir" in line
 
 
@@ -367,40 +368,6 @@ def test_a_run_is_not_trained_over(capsys, out, pictures):
     words = ["--model", "NN1", "--data-dir", pictures, "--epochs", 1, "--out", out, "--run", "one"]
     assert "choose another --run" in refused(capsys, *words)
     assert (out / "NN1" / "one" / "metadata.json").read_text() == before
-
-
-def test_a_fusion_interrupted_in_a_branch_goes_on_there(capsys, caplog, tmp_path, monkeypatch):
-    import keras
-
-    from models.emotion.nn1 import NN1
-
-    small = faces.load(120)
-    monkeypatch.setattr(faces, "load", lambda: small)
-    monkeypatch.setattr("training.callbacks.CHECKPOINT_SECONDS", 0)
-    prepare = NN1.prepareModel
-
-    def interrupted(model):
-        def stop(epoch, logs):
-            if epoch == 2:
-                raise KeyboardInterrupt
-
-        prepare(model)
-        stopper = keras.callbacks.LambdaCallback(on_epoch_begin=stop)
-        phase = model.phases[0]
-        object.__setattr__(phase, "callbacks", (*phase.callbacks, stopper))
-
-    words = ["--model", "FinalNN", "--epochs", "1", "--out", str(tmp_path), "--run", "it"]
-    monkeypatch.setattr(NN1, "prepareModel", interrupted)
-    code, _, _ = typed(capsys, *words)
-    assert code == 130
-    assert caplog.messages[-1].endswith("--run it --resume")
-    assert (tmp_path / "NN1" / ".it.partial").exists()
-    monkeypatch.setattr(NN1, "prepareModel", prepare)
-    code, _, _ = typed(capsys, *words, "--resume")
-    assert code == 0
-    assert not list(tmp_path.rglob(".*"))
-    history = (tmp_path / "NN1" / "it" / "history.csv").read_text().splitlines()
-    assert len(history) == 1 + NN1.Options.SYNTHETIC_RECOMMENDED["epochs"]
 
 
 def test_no_option_of_a_model_bears_the_name_of_a_flag_of_the_command():
