@@ -16,8 +16,7 @@ import pytest
 from models import MODELS
 from models.artefact import read_history
 from models.emotion.gated_fusion import GatedFusion
-from tests import test_contract
-from tests.small_nn1 import make_nn1_small
+from tests.small_models import make_smaller, prepared, raw_inputs
 from tests.undrawn import leave_undrawn
 
 BRANCHED = ("FinalNN", "TransferMLP")
@@ -27,8 +26,7 @@ def main(folder: Path, names: list[str]) -> None:
     backend = keras.backend.backend()
     (folder / backend).mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        make_nn1_small(patch)
-        test_contract.make_smaller(patch)
+        make_smaller(patch)
         leave_undrawn(patch)
         for name in names:
             np.savez(folder / backend / f"{name}.npz", **_steps(folder, backend, name))
@@ -37,7 +35,7 @@ def main(folder: Path, names: list[str]) -> None:
 def _steps(folder: Path, backend: str, name: str) -> dict[str, np.ndarray]:
     """Answers of the untrained network, then an epoch, and answers, losses and weights."""
     # Branches are trained once and loaded by the other backends.
-    model = test_contract.prepared(name, folder / "runs", f"{backend}-{name}", epochs=1)
+    model = prepared(name, folder / "runs", f"{backend}-{name}", epochs=1)
     for layer in model.model._flatten_layers():
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
@@ -48,7 +46,7 @@ def _steps(folder: Path, backend: str, name: str) -> dict[str, np.ndarray]:
         np.savez(start, *model.model.get_weights())
     with np.load(start) as stored:
         model.model.set_weights([stored[f"arr_{number}"] for number in range(len(stored))])
-    raw = test_contract.raw_inputs(model)
+    raw = raw_inputs(model)
     before = model.predict(raw)
     model._train(folder / backend / f"{name}-draft", name)
     history = read_history(folder / backend / f"{name}-draft")

@@ -5,9 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 
 import keras
@@ -15,84 +13,32 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from datasets import DATASETS
 from datasets.base import SPLITS
 from datasets.errors import InputError
 from datasets.splits import shuffled_split
 from models import MODELS, model_class
 from models.about import about_of
 from models.artefact import read_history, verify_run
-from models.backbones import build_backbone
 from models.base import PIPELINES, NNModel
 from models.commands.parser import Parser
 from models.explanation.explain import explain
 from models.explanation.means import means_of
-from models.music import mel_network
 from models.runs import read_json
 from models.steps import StepOrderError
+from tests.small_models import make_smaller, prepared, raw_inputs, small_table
 from tests.undrawn import leave_undrawn
 from training.epochs import compute
 
 ROOT = Path(__file__).resolve().parents[1]
-SAMPLES = {"reef": 60, "snails": 160, "music": 60}  # of large ones; of others 240
-LEAST = {"snails": 12, "organisms": 8, "music": 8}  # samples of a class; some have very few
 ALONE = [name for name in MODELS if name not in ("FinalNN", "TransferMLP")]  # no branches to train
-# All else is the default.
-CHEAP = dict.fromkeys(("TransferCNN", "TripletClassifier"), {"backbone": "VGG16", "image_size": 32})
-CHEAP["TransferMLP"] = {"tasks": "g", "stored_views": 1}
-CHEAP["MultiViewClassifier"] = CHEAP["TransferCNN"] | {
-    "branch_from": "block1_conv2", "merge_at": "block2_conv2", "start_rank": "none",
-    "learning_rate": 1e-3,
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
-def fewer_weights(small_nn1):
+def fewer_weights():
     """Networks of the same kind and of a hundredth of the weights: to write those takes minutes."""
     with pytest.MonkeyPatch.context() as patch:
         make_smaller(patch)
         yield
-
-
-def make_smaller(patch):
-    """Let all models but NN1 have a hundredth of their weights."""
-    patch.setattr("models.clownfish.net96.CONVOLUTIONS", ((16, 5), (16, 3), (16, 3)))
-    patch.setattr("models.clownfish.net96.DENSE", (40, 20))
-    patch.setattr("models.music.mel_network.BLOCKS", mel_network.BLOCKS[:3])
-    patch.setattr("models.music.mel_network.DENSE", 32)
-    options = "models.music.mel_dcnn.MelDCNNOptions.SYNTHETIC_RECOMMENDED"
-    patch.setattr(options, {"epochs": 2})  # of the networks that TransferMLP trains
-    for place in ("models.pretrained", "models.species.multi_view_classifier"):
-        patch.setattr(f"{place}.build_backbone", beginning_of_backbone)
-
-
-def beginning_of_backbone(*words):
-    whole = build_backbone(*words)
-    network = whole.network
-    end = network.get_layer("block2_pool").output
-    return replace(whole, network=keras.Model(network.input, end, name=network.name))
-
-
-def small_table(name):
-    """A few samples of the demonstration set of a model."""
-    return _drawn(model_class(name).Options.DEMONSTRATION)
-
-
-@cache
-def _drawn(data):
-    table = import_module(DATASETS[data]).load(SAMPLES.get(data, 240))
-    labels = tuple(label for label, count in table.counts().items() if count >= LEAST.get(data, 1))
-    return replace(table.take(np.flatnonzero(table.frame["label"].isin(labels))), labels=labels)
-
-
-def prepared(name, out, run="run", **options):
-    """A model just before its training."""
-    chosen = model_class(name)
-    model = chosen(chosen.Options(**CHEAP.get(name, {}), **options), out, run)
-    model.split_table(small_table(name))
-    model.createArchitecture()
-    model.prepareModel()
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -115,20 +61,6 @@ def train_one(tmp_path_factory):
 def trained(request, train_one):
     """Each model in turn."""
     return train_one(request.param)
-
-
-def raw_inputs(model, count=3, height=61, width=50):
-    """Raw samples of a size that no network was made for."""
-    rng = np.random.default_rng(0)
-    made = {
-        "image": lambda: rng.integers(0, 256, (count, height, width, 3), np.uint8),
-        "landmarks": lambda: (rng.random((count, 68, 2)) * (width, height)).astype(np.float32),
-        "waveform": lambda: rng.normal(0, 0.1, (count, 30_000)).astype(np.float32),
-        "measurements": lambda: np.array(
-            model.table.modalities["measurements"][:count], np.float32
-        ),
-    }
-    return {record.name: made[record.name]() for record in model.inputs}
 
 
 def test_the_class_is_final_and_only_fills_in_the_three_steps():
