@@ -15,8 +15,12 @@ from models.species.multi_view import known_cuts, multi_view
 
 CLASSES, EMBEDDING = 21, 32
 TRIPLETS, TWO_VIEWS, STOCK = "TripletClassifier", "MultiViewClassifier", ", stock Keras"
+RESIDUAL = "NN1, recommended"
 # Samples of a training step: 48 are 16 triplets.
-BATCH = {"Net96": 16, "NN1": 32, "MelDCNN": 64, TRIPLETS: 48, TWO_VIEWS: 2, "mobilenet_v2_035": 32}
+BATCH = {
+    "Net96": 16, "NN1": 32, RESIDUAL: 64, "MelDCNN": 64, TRIPLETS: 48, TWO_VIEWS: 2,
+    "mobilenet_v2_035": 32,
+}  # fmt: skip
 
 
 def network(name: str) -> keras.Model:
@@ -28,8 +32,10 @@ def network(name: str) -> keras.Model:
         made = _two_views()
     elif name == "MelDCNN":
         made = _mel_dcnn()
+    elif name == RESIDUAL:
+        made = _of_the_zoo("NN1", preset="recommended", width=48, mirror=False)
     elif name in MODELS:
-        made = _of_the_zoo(name)
+        made = _of_the_zoo(name, preset="paper")
     else:
         made = _classifier(build_backbone(name, "none", 224, 224).network)
     return made if stock else with_fused_batch_norm(made)
@@ -72,9 +78,9 @@ def _classifier(backbone: keras.Model) -> keras.Model:
     return keras.Model(inputs, layers.Dense(CLASSES, activation="softmax")(pooled))
 
 
-def _of_the_zoo(name: str) -> keras.Model:
+def _of_the_zoo(name: str, **options) -> keras.Model:
     chosen = model_class(name)
-    made = chosen(chosen.Options(preset="paper"))
+    made = chosen(chosen.Options(**options))
     made.split_table({"NN1": faces, "Net96": reef}[name].load(140))
     made.createArchitecture()
     return keras.Model(made.model.inputs[0], made.model.output["probabilities"])

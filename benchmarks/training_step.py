@@ -23,7 +23,9 @@ from pathlib import Path
 
 from benchmarks.workers import Worker, fastest, ratio, serve, take_turns
 
-NETWORKS = ("TripletClassifier", "Net96", "NN1", "MelDCNN", "MultiViewClassifier")
+NETWORKS = (
+    "TripletClassifier", "Net96", "NN1", "NN1, recommended", "MelDCNN", "MultiViewClassifier",
+)  # fmt: skip
 STOCK = "TripletClassifier, stock Keras"  # what fused batch normalisation is worth
 RATE, AGREEMENT = 1e-3, 1e-4
 TORCH = ("PyTorch, channels first", "PyTorch, channels last")
