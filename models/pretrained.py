@@ -43,9 +43,9 @@ class FrozenBackboneOptions(BackboneOptions):
     """Options of every model whose backbone is frozen, in a first phase at least."""
 
     stored_views: int | None = option(
-        "random views of each picture that are computed once and stored; without it every epoch "
-        "draws new ones",
-        minimum=1,
+        "random views of each picture that are computed once and stored; 0: every epoch draws new "
+        "ones",
+        minimum=0,
     )
     unfreeze: str | None = option(
         "what trains in a second phase: a share of the backbone's layers, counted from its end, or "
@@ -180,7 +180,7 @@ def backbone_phases(options, backbone, head: tuple[str, ...], optimizer, shared,
         callbacks=schedule(
             options.schedule, options.learning_rate, options.epochs, options.patience
         ),
-        views=None if whole else options.stored_views,
+        views=None if whole else options.stored_views or None,
         objective=objective and objective(),
         **shared,
     )

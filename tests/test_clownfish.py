@@ -4,7 +4,6 @@ from dataclasses import replace
 from math import cos, pi
 from types import SimpleNamespace
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +18,6 @@ from models.backbones import build_backbone
 from models.clownfish.net96 import Net96
 from models.clownfish.photographs import statistics, torch_start
 from models.clownfish.transfer_cnn import TransferCNN
-from models.pretrained import backbone_note
 from training.schedules import schedule
 
 # Pictures of each species of which 10 % for validation leaves table 1 of the paper.
@@ -340,35 +338,6 @@ def test_the_papers_preset_is_the_paper(model, epochs):
     assert recommended.preset == "recommended"
     assert (recommended.split_rule, recommended.cap) == ("stratified", "none")
     assert recommended.normalise != "paper"
-
-
-def test_transfer_learning_takes_pretrained_weights_for_real_pictures_only():
-    paper = TransferCNN.Options(preset="paper", data_dir="fish")
-    assert (paper.backbone, paper.weights, paper.image_size) == ("resnet18", "imagenet", 224)
-    assert (paper.batch_norm, paper.pooling, paper.stored_views) == ("train", "average", None)
-    assert TransferCNN(paper).inputs[0].crop == 224 / 256
-    assert TransferCNN.Options(data_dir="fish").backbone == "mobilenet_v2_035"
-    assert TransferCNN.Options().weights == "none"
-    assert TransferCNN.Options().species == "4"
-
-
-def test_the_head_is_the_same_whether_the_data_were_read_before_or_after_the_backbone(
-    few,
-):
-    def prepared(read_first):
-        keras.utils.set_random_seed(17)
-        model = TransferCNN(TransferCNN.Options(image_size=32, species="2", seed=3))
-        if not read_first:
-            _ = model.backbone
-        model.split_table(few)
-        model.createArchitecture()
-        return model
-
-    one, two = prepared(True), prepared(False)
-    for before, after in zip(one.model.get_weights(), two.model.get_weights(), strict=True):
-        np.testing.assert_array_equal(before, after)
-    line = "Backbone resnet18, weights none, all of it trains."
-    assert backbone_note(one.backbone, one.options) == line
 
 
 # --- mistakes in the options

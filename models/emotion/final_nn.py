@@ -73,8 +73,8 @@ class FinalNNOptions(FaceOptions):
     landmark_run: str | None = option("run of NN2 to fuse; the newest on the same data and split")
     stored_views: int | None = option(
         "changed by chance, of each training face, whose features are computed once and stored; "
-        "by default the face as it is, alone",
-        minimum=1,
+        "0: the face as it is, alone",
+        minimum=0,
     )
     dropout: bool = option(
         "leave NN2's dropout active while the fusion trains, as the authors' code did", False
@@ -145,7 +145,7 @@ class FinalNN(NNModel):
     def prepareModel(self):
         options = self.options
         trainable = {"fusion", "fused_features", "gated_fusion", "probabilities"}
-        views = options.stored_views
+        views = options.stored_views or None
         self.phases = (
             Phase(
                 name="fusion",

@@ -1,0 +1,55 @@
+"""TransferCNN: its weights, and the views that its head learns from."""
+
+import keras
+import numpy as np
+import pytest
+
+from datasets.synthetic import reef
+from models.clownfish.transfer_cnn import TransferCNN
+from models.pretrained import backbone_note
+from tests.test_notebook import small_backbone
+
+
+def test_transfer_learning_takes_pretrained_weights_for_real_pictures_only():
+    paper = TransferCNN.Options(preset="paper", data_dir="fish")
+    assert (paper.backbone, paper.weights, paper.image_size) == ("resnet18", "imagenet", 224)
+    assert (paper.batch_norm, paper.pooling, paper.stored_views) == ("train", "average", None)
+    assert TransferCNN(paper).inputs[0].crop == 224 / 256
+    assert TransferCNN.Options(data_dir="fish").backbone == "mobilenet_v2_035"
+    assert TransferCNN.Options().weights == "none"
+    assert TransferCNN.Options().species == "4"
+
+
+def test_the_head_is_the_same_whether_the_data_were_read_before_or_after_the_backbone():
+    table = reef.load(60)
+
+    def prepared(read_first):
+        keras.utils.set_random_seed(17)
+        model = TransferCNN(TransferCNN.Options(image_size=32, species="2", seed=3))
+        if not read_first:
+            _ = model.backbone
+        model.split_table(table)
+        model.createArchitecture()
+        return model
+
+    one, two = prepared(True), prepared(False)
+    for before, after in zip(one.model.get_weights(), two.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+    line = "Backbone resnet18, weights none, all of it trains."
+    assert backbone_note(one.backbone, one.options) == line
+
+
+@pytest.mark.parametrize(("asked", "stored"), [(None, 4), (2, 2), (0, None)])
+def test_the_head_learns_from_stored_views_or_from_new_ones_in_every_epoch(
+    asked, stored, monkeypatch
+):
+    monkeypatch.setattr("models.pretrained.build_backbone", small_backbone)
+    small = {"unfreeze": "none", "image_size": 32}
+    model = TransferCNN(TransferCNN.Options(data_dir="fish", stored_views=asked, **small))
+    model.split_table(reef.load(60))
+    model.createArchitecture()
+    model.prepareModel()
+    (head,) = model.phases
+    assert head.augment is not None
+    assert head.views == stored
+    assert any("stored views" in note for note in model.notes) == bool(stored)
