@@ -1,7 +1,5 @@
 """NN1 with a hundredth of its weights."""
 
-from models.emotion.nn1 import NN1Options
-
 
 def make_nn1_small(patch) -> None:
     """Let both networks of NN1 be small, and those of demonstrations train for four epochs.
@@ -9,6 +7,8 @@ def make_nn1_small(patch) -> None:
     Args:
         patch: pytest.MonkeyPatch.
     """
+    from models.emotion.nn1 import NN1Options  # here, as conftest.py must not load Keras
+
     patch.setattr("models.emotion.nn1.COMBINATIONS", 16)
     patch.setattr("models.emotion.nn1.STAGES", (1, 2))
     patch.setitem(NN1Options.PRESETS["recommended"], "width", 8)
