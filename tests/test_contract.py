@@ -30,6 +30,8 @@ from tests.undrawn import leave_undrawn
 from training.epochs import compute
 
 ROOT = Path(__file__).resolve().parents[1]
+ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
+SAME = 1e-5 if ON_TENSORFLOW else 1e-4  # a SavedModel computes in TensorFlow, whatever trained it
 ALONE = [name for name in MODELS if name not in ("FinalNN", "TransferMLP")]  # no branches to train
 
 
@@ -108,12 +110,12 @@ def test_three_ways_of_loading_agree_on_raw_input(trained):
     network = tf.saved_model.load(str(trained.folder / "savedmodel"))
     serving = network.serve(raw)
     layer = serving
-    if keras.backend.backend() == "tensorflow":
+    if ON_TENSORFLOW:
         layer = keras.layers.TFSMLayer(trained.folder / "savedmodel", call_endpoint="serve")(raw)
     for name in ("probabilities", "embedding"):
         np.testing.assert_allclose(loaded[name], ours[name], atol=1e-6)
-        np.testing.assert_allclose(serving[name].numpy(), ours[name], atol=1e-5)
-        np.testing.assert_allclose(np.asarray(layer[name]), ours[name], atol=1e-5)
+        np.testing.assert_allclose(serving[name].numpy(), ours[name], SAME, SAME)
+        np.testing.assert_allclose(np.asarray(layer[name]), ours[name], SAME, SAME)
     labels = [trained.table.labels[index] for index in ours["probabilities"].argmax(axis=1)]
     assert [label.decode() for label in serving["label"].numpy()] == labels
 
@@ -125,7 +127,7 @@ def test_the_savedmodel_answers_for_fitted_pictures_too(trained):
     fitted = {name: np.float32(values) for name, values in trained.fitted(table).items()}
     network = tf.saved_model.load(str(trained.folder / "savedmodel"))
     answered = network.serve_fitted(fitted)["probabilities"]
-    np.testing.assert_allclose(answered, trained.judge(table), atol=1e-5)
+    np.testing.assert_allclose(answered, trained.judge(table), SAME, SAME)
 
 
 def test_the_raw_examples_of_a_run_give_the_answers_of_the_fitted_test_samples(trained):
@@ -175,6 +177,7 @@ def test_the_run_is_whole(trained):
     assert "Demonstration data" in (trained.folder / "README.md").read_text()
 
 
+@pytest.mark.skipif(not ON_TENSORFLOW, reason="--explain is refused elsewhere: check_backend")
 def test_every_answer_can_be_explained(trained):
     loaded = type(trained).loadModel(trained.folder)
     means = means_of(loaded, loaded.folder)
@@ -272,7 +275,7 @@ def test_the_cards_request_fits_tensorflow_serving(trained, server, monkeypatch)
     with np.load("examples.npz") as examples:
         expected = trained.predict({one.name: examples[one.name][:1] for one in trained.inputs})
     for name in ("probabilities", "embedding"):
-        np.testing.assert_allclose(names["answer"][name], expected[name], atol=1e-5)
+        np.testing.assert_allclose(names["answer"][name], expected[name], SAME, SAME)
     best = expected["probabilities"][0].argmax()
     assert names["answer"]["label"] == [trained.table.labels[best]]
 

@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 from datasets.columns import Column
+from datasets.errors import InputError
 from datasets.images import Fit
 from datasets.landmarks import IBUG_PARTS
 from models.explanation.anatomy import JOINED, Anatomy, View, last_maps
@@ -18,7 +19,12 @@ from models.explanation.attribution import (
     summed_patches,
 )
 from models.explanation.pictures import picture_maps, spread
-from models.explanation.slopes import scores, slopes_of_inputs, slopes_of_layers
+from models.explanation.slopes import (
+    check_backend,
+    scores,
+    slopes_of_inputs,
+    slopes_of_layers,
+)
 from models.explanation.vectors import Fusion, by_column, point_contributions
 from models.fixed_views import VIEWS, ByPicture, FixedViews, OneOfViews, back_to_picture
 from models.layers import EncodeMeasurements
@@ -209,6 +215,13 @@ def test_each_view_has_its_own_share_of_the_map():
     whole, second = picture_maps(network, Anatomy(views=views), arrays, 1)
     assert (whole.share, second.share) == (0, 1)
     assert np.unravel_index(second.heat.argmax(), (8, 8)) == (3, 5)
+
+
+def test_gradients_are_asked_of_tensorflow_alone(monkeypatch):
+    check_backend()
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(InputError, match="KERAS_BACKEND is jax: leave that variable out"):
+        check_backend()
 
 
 def test_layers_are_left_as_they_were():

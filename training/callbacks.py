@@ -68,6 +68,15 @@ class SeedEpochs(keras.callbacks.Callback):
         ]
         for index, generator in enumerate(generators):
             generator.state.assign([self.seed % 2**32, (index << 24) + (epoch << 16)])
+        self._epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        # On PyTorch unseeded dropout draws from one generator for all, of which the first batch of
+        # a training has taken a number when it comes here.
+        if batch == 0 and keras.backend.backend() == "torch":
+            import torch
+
+            torch.manual_seed((self.seed << 16) + self._epoch)
 
 
 class History(keras.callbacks.Callback):
