@@ -9,7 +9,7 @@ import numpy as np
 
 from datasets import DATASETS
 from models import model_class
-from models.backbones import build_backbone
+from models.backbones import Backbone, build_backbone
 from models.music import mel_network
 from tests.small_nn1 import make_nn1_small
 
@@ -42,6 +42,14 @@ def beginning_of_backbone(*words):
     network = whole.network
     end = network.get_layer("block2_pool").output
     return replace(whole, network=keras.Model(network.input, end, name=network.name))
+
+
+def tiny_backbone(name, weights, height, width):
+    """Two convolutions in place of a backbone, with the names of places to cut it at."""
+    pixels = keras.Input((height, width, 3))
+    seen = keras.layers.Conv2D(6, 5, 4, activation="relu", name="branch")(pixels)
+    feature_map = keras.layers.Conv2D(8, 1, activation="relu", name="merge")(seen)
+    return Backbone(name, keras.Model(pixels, feature_map, name="tiny"), lambda x: x / 255, weights)
 
 
 def small_table(name):

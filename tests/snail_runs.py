@@ -2,23 +2,16 @@
 
 from dataclasses import replace
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from datasets.synthetic import snails
-from models.backbones import Backbone
 from models.snails.triplet_classifier import TripletClassifier
+from tests.small_models import tiny_backbone
 
 ASKED = 4
-
-
-def small_backbone(name, weights, height, width):
-    pixels = keras.Input((height, width, 3))
-    feature_map = keras.layers.Conv2D(6, 5, 4, activation="relu")(pixels)
-    return Backbone(name, keras.Model(pixels, feature_map, name="tiny"), lambda x: x / 255, weights)
 
 
 @pytest.fixture(scope="module", name="trained")
@@ -27,7 +20,7 @@ def fixture_trained(tmp_path_factory):
     kept = [label for label, count in table.counts().items() if count >= 12]
     rows = np.flatnonzero(table.frame["label"].isin(kept))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.pretrained.build_backbone", small_backbone)
+        patch.setattr("models.pretrained.build_backbone", tiny_backbone)
         patch.setattr("models.artefact.write_report", lambda *_: None)
         options = TripletClassifier.Options(image_size=32, epochs=1)
         model = TripletClassifier(options, tmp_path_factory.mktemp("out"), "run")

@@ -14,26 +14,9 @@ from datasets.emotions import EMOTIONS
 from datasets.synthetic import faces
 from models import MODELS, model_class
 from models.commands.train import _OWN
+from tests.typed import refused, typed
 
 PER_EMOTION = 15
-
-
-def typed(capsys, *words):
-    """Exit code, standard output and the lines of standard error of one command."""
-    code = run.main([str(word) for word in words])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err.splitlines()
-
-
-def refused(capsys, *words):
-    """The one line with which a mistake is refused."""
-    code, out, lines = typed(capsys, *words)
-    errors = [line for line in lines if line.startswith("error: ")]
-    assert code == 2
-    assert out == ""
-    assert len(errors) == 1
-    assert "Traceback" not in "\n".join(lines)
-    return errors[0]
 
 
 # The run in `out` has its figures all the same, as it outlives a test.

@@ -21,6 +21,7 @@ from models.emotion.nn1 import NN1
 from models.fold_results import find_results
 from models.runs import all_runs, find_run, read_json
 from tests.tiny_model import Tiny, TinyOptions, write_pictures
+from tests.typed import refused, typed
 from training.evaluation import wilson_interval
 from training.statistics import corrected_resampled_t, mcnemar_exact, mean_over_runs, paired_t
 
@@ -57,19 +58,6 @@ def out(tmp_path_factory, pictures):
     ):
         assert run.main([str(word) for word in [*words, *more]]) == 0
     return out
-
-
-def typed(capsys, *words):
-    code = run.main([str(word) for word in words])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def refused(capsys, *words):
-    code, text, lines = typed(capsys, *words)
-    errors = [line for line in lines.splitlines() if line.startswith("error: ")]
-    assert (code, text, len(errors)) == (2, "", 1)
-    return errors[0]
 
 
 def summary_of(out, name):
@@ -431,8 +419,8 @@ def test_folds_in_processes_are_those_of_one_process_and_a_killed_one_is_repeate
     several = [*words, "--out", tmp_path / "other", "--run", "it", "--processes", 2]
     monkeypatch.setenv("STOP_AFTER", "2")
     monkeypatch.setenv("STOP_ONCE", str(tmp_path / "killed"))
-    code, _, text = typed(capsys, *several)
-    assert code == 0, text
+    code, _, lines = typed(capsys, *several)
+    assert code == 0, lines
     assert (tmp_path / "killed").exists()
     for number in range(1, FOLDS + 1):
         one, other = (

@@ -30,6 +30,7 @@ from models.portable import load_portable
 from models.species.multi_view import WholeAndCentre
 from models.whitening import Whiten
 from tests.tiny_model import write_pictures
+from tests.typed import refused
 
 SMALL = {"dark": 12, "light": 12, "striped": 12}
 
@@ -66,15 +67,6 @@ def exported(out):
             assert run.main(words) == 0
         found[name] = json.loads(json.dumps(printed[0], allow_nan=False))
     return found
-
-
-def refused(capsys, *words):
-    """The one line with which an export is refused."""
-    code = run.main(["export", *map(str, words)])
-    captured = capsys.readouterr()
-    errors = [line for line in captured.err.splitlines() if line.startswith("error: ")]
-    assert (code, captured.out, len(errors)) == (2, "", 1)
-    return errors[0]
 
 
 def test_exports_lie_in_the_run_which_stays_whole(out, exported):
@@ -136,15 +128,17 @@ def test_the_card_gives_latencies_and_differences(exported):
 
 def test_nothing_is_overwritten(capsys, out, exported, tmp_path):
     words = "Tiny", "--format", "onnx", "--out", out
-    assert "exports/onnx exists" in refused(capsys, *words)
-    assert "exists" in refused(capsys, *words, "--to", tmp_path)
-    assert "does not exist" in refused(capsys, *words, "--to", tmp_path / "no" / "where")
+    assert "exports/onnx exists" in refused(capsys, "export", *words)
+    assert "exists" in refused(capsys, "export", *words, "--to", tmp_path)
+    assert "does not exist" in refused(capsys, "export", *words, "--to", tmp_path / "no" / "where")
 
 
 def test_a_missing_package_is_one_line(capsys, out, monkeypatch, tmp_path):
     form = replace(FORMATS["onnx"], packages={"tf2onnx": "tf2onnx", "no_such_thing": "no-such"})
     monkeypatch.setitem(FORMATS, "onnx", form)
-    line = refused(capsys, "Tiny", "--format", "onnx", "--out", out, "--to", tmp_path / "a")
+    line = refused(
+        capsys, "export", "Tiny", "--format", "onnx", "--out", out, "--to", tmp_path / "a"
+    )
     assert "ONNX needs no-such: pip install -e '.[export]'" in line
 
 
@@ -157,7 +151,9 @@ def test_other_answers_are_not_written(capsys, out, monkeypatch, tmp_path, wrong
         return lambda raw: {name: wrong(value) for name, value in answer(raw).items()}
 
     monkeypatch.setitem(FORMATS, "onnx", replace(form, open=open_wrongly))
-    line = refused(capsys, "Tiny", "--format", "onnx", "--out", out, "--to", tmp_path / "a")
+    line = refused(
+        capsys, "export", "Tiny", "--format", "onnx", "--out", out, "--to", tmp_path / "a"
+    )
     assert "answers otherwise than the Keras model" in line
     assert not list(tmp_path.iterdir())
 
@@ -167,7 +163,7 @@ def test_what_does_not_convert_is_not_written(capsys, out, monkeypatch, tmp_path
     copy = shutil.copytree(out / "Tiny" / "one", tmp_path / "copy", ignore=lambda *_: {"exports"})
     before = sorted(copy.iterdir())
     monkeypatch.setattr("models.export.load_portable", keras.models.load_model)
-    line = refused(capsys, copy, "--format", "litert")
+    line = refused(capsys, "export", copy, "--format", "litert")
     assert "does not convert to LiteRT (" in line
     assert sorted(copy.iterdir()) == before
 
@@ -175,10 +171,10 @@ def test_what_does_not_convert_is_not_written(capsys, out, monkeypatch, tmp_path
 def test_a_damaged_run_is_not_exported(capsys, out, tmp_path):
     copy = shutil.copytree(out / "Tiny" / "one", tmp_path / "copy")
     (copy / "model.keras").write_bytes(b"nothing")
-    assert "damaged" in refused(capsys, copy, "--format", "onnx", "--to", tmp_path / "a")
+    assert "damaged" in refused(capsys, "export", copy, "--format", "onnx", "--to", tmp_path / "a")
     shutil.copy(out / "Tiny" / "one" / "model.keras", copy)
     (copy / "examples.npz").write_bytes(b"nothing")
-    line = refused(capsys, copy, "--format", "onnx", "--to", tmp_path / "a")
+    line = refused(capsys, "export", copy, "--format", "onnx", "--to", tmp_path / "a")
     assert "examples.npz cannot be read" in line
 
 

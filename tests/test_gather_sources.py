@@ -6,7 +6,6 @@ import zipfile
 import pytest
 
 import models.commands.gather
-import run
 from datasets import load_table
 from datasets.downloads import PictureRecord, licence_code
 from datasets.errors import InputError
@@ -14,6 +13,7 @@ from datasets.fish_pages import read_pages
 from datasets.gbif import read_archive, species_name
 from datasets.web import Fetcher
 from tests.local_server import QUICK, picture, rows
+from tests.typed import refused, typed
 
 # --- names and licences
 
@@ -262,10 +262,8 @@ def test_a_page_without_pictures_is_refused(server, tmp_path):
 # --- the verb
 
 
-def typed(capsys, *words):
-    code = run.main([str(word) for word in ("gather", *words)])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
+def gather(capsys, *words):
+    return typed(capsys, "gather", *words)
 
 
 @pytest.fixture
@@ -277,13 +275,13 @@ def download(server, tmp_path):
 
 def test_gather_says_what_it_had(capsys, download):
     place, to = download
-    code, out, _ = typed(capsys, "gbif", place, "--to", to, "--rate", 0)
+    code, out, _ = gather(capsys, "gbif", place, "--to", to, "--rate", 0)
     assert code == 0
     lines = out.splitlines()
     assert lines[0] == f"{to}: 1 fetched, 0 there already, 1 failed"
     assert lines[1:3] == ["species: Amphiprion clarkii 1", "licences: cc-by 1"]
     assert lines[-1].startswith("failed: Amphiprion ocellaris, http://127.0.0.1")
-    code, out, _ = typed(capsys, "gbif", place, "--to", to, "--rate", 0, "--json", "--limit", 1)
+    code, out, _ = gather(capsys, "gbif", place, "--to", to, "--rate", 0, "--json", "--limit", 1)
     answer = json.loads(out)
     assert (code, answer["fetched"], answer["present"], answer["failed"]) == (0, 0, 1, [])
     assert [row["status"][:6] for row in rows(to)] == ["ok", "failed"]
@@ -309,7 +307,7 @@ def test_gathered_pictures_have_their_taxa(capsys, server, tmp_path):
     (tmp_path / "0001" / "multimedia.txt").write_text(
         "\n".join(["gbifID\ttype\tidentifier", *media, ""])
     )
-    code, out, _ = typed(capsys, "gbif", tmp_path / "0001", "--to", tmp_path / "to", "--rate", 0)
+    code, out, _ = gather(capsys, "gbif", tmp_path / "0001", "--to", tmp_path / "to", "--rate", 0)
     assert code == 0 and f"the taxa of each one: {tmp_path / 'to' / 'observations.csv'}" in out
     table = load_table("observations", str(tmp_path / "to"), ("image",))
     assert table.frame["label"].tolist() == ["Amphiprion clarkii", "Amphiprion ocellaris"]
@@ -332,15 +330,12 @@ def test_gather_refuses_in_one_line(capsys, server, download, tmp_path):
         (["gbif", tmp_path / "none.zip"], "does not exist"),
         (["fishpix", page], "shows no picture"),
     ):
-        code, out, err = typed(capsys, *words, "--to", to)
-        assert (code, out) == (2, "")
-        assert err.startswith("error: ") and complaint in err and err.count("\n") == 1
+        assert complaint in refused(capsys, "gather", *words, "--to", to)
         assert not to.exists()
-    assert "--to" in typed(capsys, "gbif", place)[2]
+    assert "--to" in refused(capsys, "gather", "gbif", place)
     server.routes.clear()
-    code, out, err = typed(capsys, "gbif", place, "--to", to, "--rate", 0)
-    assert (code, out) == (2, "")
-    assert "none of 2 pictures could be fetched" in err.splitlines()[-1]
+    line = refused(capsys, "gather", "gbif", place, "--to", to, "--rate", 0)
+    assert "none of 2 pictures could be fetched" in line
 
 
 def test_gather_can_be_interrupted(capsys, download, monkeypatch):
@@ -349,6 +344,6 @@ def test_gather_can_be_interrupted(capsys, download, monkeypatch):
 
     place, to = download
     monkeypatch.setattr(models.commands.gather, "gather", interrupt)
-    code, _, err = typed(capsys, "gbif", place, "--to", to)
+    code, _, lines = gather(capsys, "gbif", place, "--to", to)
     assert code == 130
-    assert "the same command goes on" in err
+    assert any("the same command goes on" in line for line in lines)

@@ -4,7 +4,7 @@ import keras
 import pytest
 
 from models.emotion.nn1 import NN1
-from tests.test_command_line import typed
+from tests.typed import typed
 
 pytestmark = pytest.mark.usefixtures("small_nn1", "undrawn")
 

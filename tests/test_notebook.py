@@ -8,7 +8,6 @@ import ast
 from dataclasses import replace
 from pathlib import Path
 
-import keras
 import nbformat
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
 from datasets.synthetic import faces, organisms, reef, snails
-from models.backbones import Backbone
 from models.clownfish.transfer_cnn import TransferCNN
 from models.emotion.final_nn import FinalNN
 from models.emotion.nn1 import NN1
@@ -24,6 +22,7 @@ from models.emotion.nn2 import NN2
 from models.music.mel_dcnn import MelDCNN
 from models.snails.triplet_classifier import TripletClassifier
 from models.species.multi_view_classifier import MultiViewClassifier
+from tests.small_models import tiny_backbone
 from tests.tone_tracks import make_small, tone_tracks
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -39,13 +38,6 @@ CHECK = f"import sys\nsorted(set({ZOO}) & set(sys.modules))"
 LARGEST = 300_000  # bytes of a notebook with its outputs
 
 pytestmark = pytest.mark.usefixtures("small_nn1", "eager")
-
-
-def small_backbone(name, weights, height, width):
-    pixels = keras.Input((height, width, 3))
-    seen = keras.layers.Conv2D(6, 5, 4, activation="relu", name="branch")(pixels)
-    feature_map = keras.layers.Conv2D(8, 1, activation="relu", name="merge")(seen)
-    return Backbone(name, keras.Model(pixels, feature_map, name="tiny"), lambda x: x / 255, weights)
 
 
 def of_frequent_classes(table, least=8):
@@ -85,8 +77,8 @@ def save_runs(out):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.pretrained.build_backbone", small_backbone)
-        patch.setattr("models.species.multi_view_classifier.build_backbone", small_backbone)
+        patch.setattr("models.pretrained.build_backbone", tiny_backbone)
+        patch.setattr("models.species.multi_view_classifier.build_backbone", tiny_backbone)
         patch.setattr("models.artefact.write_report", lambda *_: None)
         make_small(patch)
         return save_runs(tmp_path_factory.mktemp("runs"))

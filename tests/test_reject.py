@@ -10,6 +10,7 @@ import run
 from datasets.synthetic import faces
 from models import artefact
 from models.commands import predict
+from tests.typed import answered, refused, typed
 from training.calibration import OTHER, Calibration, risk_coverage
 
 FACES, OTHERS = 14, 9
@@ -56,18 +57,12 @@ def target(calibration):
     return best
 
 
-def typed(capsys, place, *words):
-    """Exit code, standard output and errors of a command about the run."""
-    code = run.main([str(word) for word in [*words, "--out", place / "out"]])
-    captured = capsys.readouterr()
-    errors = [line for line in captured.err.splitlines() if line.startswith("error: ")]
-    return code, captured.out, errors
-
-
 def answer_of(capsys, place, *words):
-    code, text, errors = typed(capsys, place, *words, "--json")
-    assert (code, errors) == (0, [])
-    return json.loads(text)
+    return answered(capsys, *words, "--out", place / "out")
+
+
+def refusal(capsys, place, *words):
+    return refused(capsys, *words, "--out", place / "out")
 
 
 def test_a_run_keeps_what_its_validation_part_taught(place, calibration):
@@ -123,7 +118,7 @@ def test_a_run_judges_its_validation_part_as_its_thresholds_say(capsys, place, c
 
 def test_evaluate_says_in_words_what_is_rejected(capsys, place, target):
     words = ["evaluate", "NN1", "--reject-at", target, "--other", place / "others"]
-    code, text, _ = typed(capsys, place, *words)
+    code, text, _ = typed(capsys, *words, "--out", place / "out")
     assert code == 0
     assert f"For {100 * target:.4g} % right answers, those below a confidence of 0." in text
     assert f"of the {OTHERS} samples of no class" in text
@@ -134,31 +129,26 @@ def test_evaluate_says_in_words_what_is_rejected(capsys, place, target):
 @pytest.mark.parametrize("value", ["0", "2", "-0.1", "abc", "nan"])
 def test_a_share_that_is_none_is_refused(capsys, place, verb, value):
     pictures = [place / "faces"] if verb == "predict" else []
-    code, text, errors = typed(capsys, place, verb, "NN1", *pictures, f"--reject-at={value}")
-    assert (code, text) == (2, "")
-    assert len(errors) == 1
-    assert "--reject-at" in errors[0]
-    assert f"{value} is no share: a number above 0 and up to 1" in errors[0]
+    line = refusal(capsys, place, verb, "NN1", *pictures, f"--reject-at={value}")
+    assert "--reject-at" in line
+    assert f"{value} is no share: a number above 0 and up to 1" in line
 
 
 def test_a_target_out_of_reach_is_said(capsys, place, monkeypatch):
     wrong = Calibration(1.0, np.array([0.9, 0.8, 0.7]), np.array([False, True, False]))
     monkeypatch.setattr(Calibration, "from_json", lambda values: wrong)
-    code, text, errors = typed(capsys, place, "predict", "NN1", place / "faces", "--reject-at", 0.9)
-    assert (code, text) == (2, "")
-    assert len(errors) == 1
+    line = refusal(capsys, place, "predict", "NN1", place / "faces", "--reject-at", 0.9)
     for part in ("90.0 % right answers", "3 samples", "--reject-at"):
-        assert part in errors[0]
-    code, text, _ = typed(capsys, place, "evaluate", "NN1", "--reject-at", 0.9)
+        assert part in line
+    words = ["evaluate", "NN1", "--reject-at", 0.9, "--out", place / "out"]
+    code, text, _ = typed(capsys, *words)
     assert code == 0
     assert "No confidence reaches 90 % right answers" in text
 
 
 def test_a_missing_folder_of_others_is_refused(capsys, place):
-    code, text, errors = typed(capsys, place, "evaluate", "NN1", "--other", place / "nowhere")
-    assert (code, text) == (2, "")
-    assert len(errors) == 1
-    assert "nowhere" in errors[0]
+    words = ["evaluate", "NN1", "--other", place / "nowhere"]
+    assert "nowhere" in refusal(capsys, place, *words)
 
 
 def test_the_runs_own_target_counts_where_none_is_typed(tmp_path):

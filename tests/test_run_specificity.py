@@ -19,6 +19,7 @@ from models.species.run_specificity import Validation, read_answered
 from models.species.specificity import answers, best_taxa, correctness, depths, figures
 from models.species.true_taxa import true_taxa
 from tests.taxa_model import LABELS, NEW, Taxa, drawn
+from tests.typed import answered, refused
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +44,11 @@ def model(folder):
 
 
 def answer_of(capsys, out, verb, *words):
-    capsys.readouterr()
-    code = run.main([str(word) for word in (verb, "Taxa", *words, "--out", out, "--json")])
-    captured = capsys.readouterr()
-    assert code == 0, captured.err
-    return json.loads(captured.out)
+    return answered(capsys, verb, "Taxa", *words, "--out", out)
 
 
 def refusal(capsys, out, verb, *words):
-    capsys.readouterr()
-    assert run.main([str(word) for word in (verb, "Taxa", *words, "--out", out)]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
+    return refused(capsys, verb, "Taxa", *words, "--out", out)
 
 
 # --- what a run keeps

@@ -15,15 +15,11 @@ from datasets.images import Fit
 from models.snails.specimens import augmentation
 from models.snails.triplet_classifier import TripletClassifier
 from tests.snail_runs import ASKED, fixture_specimens, fixture_trained  # noqa: F401 (fixtures)
-
-
-def answers(capsys, *words):
-    assert run.main([str(word) for word in words]) == 0
-    return json.loads(capsys.readouterr().out)
+from tests.typed import answered
 
 
 def test_a_training_specimen_is_most_like_itself(trained, specimens, capsys):
-    found = answers(capsys, "predict", trained.folder, specimens / "specimens.csv", "--json")
+    found = answered(capsys, "predict", trained.folder, specimens / "specimens.csv")
     keys = trained.table.frame["key"].to_numpy()[trained.splits.train[:ASKED]]
     assert found["without_measurements"] == 0
     assert [one["nearest"][0]["key"] for one in found["predictions"]] == list(keys)
@@ -33,9 +29,9 @@ def test_a_training_specimen_is_most_like_itself(trained, specimens, capsys):
 
 
 def test_answers_are_explained_on_a_sheet_and_in_numbers(trained, specimens, tmp_path, capsys):
-    words = ["predict", trained.folder, specimens, "--explain", "--to", tmp_path / "why", "--json"]
-    found = answers(capsys, *words)
-    plain = answers(capsys, *words[:3], "--json")
+    words = ["predict", trained.folder, specimens, "--explain", "--to", tmp_path / "why"]
+    found = answered(capsys, *words)
+    plain = answered(capsys, *words[:3])
     columns = {column.name for column in trained.table.columns}
     for one, before in zip(found["predictions"], plain["predictions"], strict=True):
         told = one.pop("explanation")
@@ -65,7 +61,7 @@ def test_a_run_without_means_is_explained_by_its_examples_and_that_is_said(
     del metadata["files"]["means.npz"]
     (old / "metadata.json").write_text(json.dumps(metadata))
     picture = next(specimens.glob("*.png"))
-    found = answers(capsys, "predict", old, picture, "--explain", "--to", tmp_path, "--json")
+    found = answered(capsys, "predict", old, picture, "--explain", "--to", tmp_path)
     told = found["predictions"][0]["explanation"]
     assert re.match(r"the \d+ examples in the run", told["against_the_mean_of"])
     assert {each["value"] for each in told["contributions"]} == {None}
@@ -97,8 +93,8 @@ def test_pictures_alone_are_answered_by_the_means_and_that_is_said(trained, spec
 
 def test_an_added_class_is_answered_for_its_own_specimens(trained, specimens, capsys):
     picture = sorted(specimens.glob("*.png"))[0]
-    words = ["predict", trained.folder, picture, "--add", f"new one={picture}", "--json"]
-    (found,) = answers(capsys, *words)["predictions"]
+    words = ["predict", trained.folder, picture, "--add", f"new one={picture}"]
+    (found,) = answered(capsys, *words)["predictions"]
     assert found["label"] == "new one"
     assert found["top"][0]["distance"] == pytest.approx(0, abs=1e-5)
     known = trained.labels[0]

@@ -1,11 +1,9 @@
 """Leaves, fish and spoken digits, a few of each, through the command line from table to answer."""
 
-import json
-
 import pandas as pd
 import pytest
 
-import run
+from tests.typed import answered
 
 pytestmark = pytest.mark.real
 
@@ -21,11 +19,6 @@ def few(source, kind, folder, keep):
     return folder
 
 
-def done(capsys, *words):
-    assert run.main([str(word) for word in words]) == 0
-    return json.loads(capsys.readouterr().out)
-
-
 @pytest.fixture(name="weights")
 def fixture_weights(real_data):
     return real_data / "weights" / "mobilenet_v2_0.35_224_no_top.weights.h5"
@@ -37,12 +30,12 @@ def test_leaves_are_told_apart_with_their_measurements(real_data, weights, tmp_p
 
     data = few(real_data / "leaf", "specimens", tmp_path / "leaves", of_twelve)
     words = ["--model", "TripletClassifier", "--data-dir", data, "--weights", weights]
-    more = ["--image-size", 160, "--epochs", 15, "--out", tmp_path, "--json"]
-    metrics = done(capsys, *words, *more)
+    more = ["--image-size", 160, "--epochs", 15, "--out", tmp_path]
+    metrics = answered(capsys, *words, *more)
     judged = [metrics[part] for part in ("validation", "test")]
     right = sum(one["accuracy"] * one["n"] for one in judged)
     assert right / sum(one["n"] for one in judged) > 0.8
-    answer = done(capsys, "predict", "TripletClassifier", data, "--out", tmp_path, "--json")
+    answer = answered(capsys, "predict", "TripletClassifier", data, "--out", tmp_path)
     assert len(answer["predictions"]) == 96 and not answer["without_measurements"]
 
 
@@ -55,11 +48,11 @@ def test_fish_are_answered_as_deep_as_is_sure(real_data, weights, tmp_path, caps
 
     data = few(real_data / "fish", "observations", tmp_path / "fish", of_two_families)
     words = ["--model", "MultiViewClassifier", "--data-dir", data, "--weights", weights]
-    more = ["--image-size", 96, "--train-size", 96, "--epochs", 2, "--out", tmp_path, "--json"]
-    metrics = done(capsys, *words, *more)
+    more = ["--image-size", 96, "--train-size", 96, "--epochs", 2, "--out", tmp_path]
+    metrics = answered(capsys, *words, *more)
     assert metrics["ranks"]["test"]["family"]["accuracy"] > 0.6
     words = ["evaluate", "MultiViewClassifier", "--target-accuracy", 0.8, "--out", tmp_path]
-    found = done(capsys, *words, "--json")["specificity"]
+    found = answered(capsys, *words)["specificity"]
     assert 0 < found["depth"] <= 5 and found["target"] == 0.8
 
 
@@ -70,11 +63,11 @@ def test_digits_are_heard_by_the_features_of_a_network(real_data, tmp_path, caps
         return table.groupby(["artist", "genre"]).head(8)
 
     data = few(real_data / "spoken_digits", "tracks", tmp_path / "digits", of_each)
-    words = ["--model", "MelDCNN", "--data-dir", data, "--epochs", 4, "--out", tmp_path, "--json"]
-    assert done(capsys, *words)["test"]["n"] > 30
+    words = ["--model", "MelDCNN", "--data-dir", data, "--epochs", 4, "--out", tmp_path]
+    assert answered(capsys, *words)["test"]["n"] > 30
     words = ["--model", "TransferMLP", "--data-dir", data, "--tasks", "g", "--epochs", 10]
-    metrics = done(capsys, *words, "--out", tmp_path, "--json")
+    metrics = answered(capsys, *words, "--out", tmp_path)
     assert metrics["test"]["accuracy"] > 0.3
     recording = real_data / "spoken_digits" / "7_theo_3.wav"
-    answer = done(capsys, "predict", "TransferMLP", recording, "--out", tmp_path, "--json")
+    answer = answered(capsys, "predict", "TransferMLP", recording, "--out", tmp_path)
     assert answer["predictions"][0]["label"] in set("0123456789")
