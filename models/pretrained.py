@@ -180,7 +180,7 @@ def backbone_phases(options, backbone, head: tuple[str, ...], optimizer, shared,
         callbacks=schedule(
             options.schedule, options.learning_rate, options.epochs, options.patience
         ),
-        views=None if whole else options.stored_views or None,
+        views=None if whole else options.stored_views,
         objective=objective and objective(),
         **shared,
     )

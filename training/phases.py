@@ -63,7 +63,7 @@ class Phase:
         callbacks: schedules and the like.
         augment: (sample, seed) -> sample, what chance does to a training sample; None for nothing.
         views: how many random views of each sample are made, once, instead of a new one in every
-            epoch; what is frozen is then computed once for each view. None for new ones.
+            epoch; what is frozen is then computed once for each view. None or 0 for new ones.
         plain_view: whether the first of these views is the sample as it is.
         keep_best: figure of the history whose best epoch is kept; None keeps the last epoch.
         batch_norm: what frozen batch normalisations do: `inference` uses what they know, `train`

@@ -145,7 +145,7 @@ class FinalNN(NNModel):
     def prepareModel(self):
         options = self.options
         trainable = {"fusion", "fused_features", "gated_fusion", "probabilities"}
-        views = options.stored_views or None
+        views = options.stored_views
         self.phases = (
             Phase(
                 name="fusion",
