@@ -5,12 +5,14 @@
 Each model is trained for a few epochs by its own `train`: with its pipeline, and with batches of
 the first epoch that are kept in memory, in turn. Of both the fastest epoch of the last phase
 counts, without the first, which compiles. The share is what the pipeline adds, of its epoch; it can
-come out below 0 by chance.
+come out below 0 by chance. `--samples` shortens the epochs, `--run NAME=FOLDER` names trained
+networks to build on (`image_run`, `landmark_run` of FinalNN, `networks` of TransferMLP).
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import tempfile
 import time
@@ -18,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from models import MODELS, base, model_class
 
@@ -30,6 +33,8 @@ def main() -> None:
     parser.add_argument("--data-dir", action="append", help="of each --model, in their order")
     parser.add_argument("--weights", help="of pretrained backbones")
     parser.add_argument("--preset", default="recommended")
+    parser.add_argument("--run", action="append", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--samples", type=int, help="of each part, at most")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--out", default="waiting.json")
     arguments = parser.parse_args()
@@ -78,18 +83,28 @@ def _seconds(name: str, data_dir: str, arguments) -> float:
     chosen = model_class(name)
     words = {"data_dir": data_dir, "epochs": EPOCHS}
     words |= {"preset": arguments.preset} if arguments.preset in chosen.Options.PRESETS else {}
-    if hasattr(chosen.Options, "weights") and arguments.weights:
-        words["weights"] = arguments.weights
+    runs = dict(one.split("=", 1) for one in arguments.run)
+    told = {"weights": arguments.weights} if arguments.weights else {}
+    fields = {one.name for one in dataclasses.fields(chosen.Options)}
+    words |= {option: value for option, value in (told | runs).items() if option in fields}
     with tempfile.TemporaryDirectory() as out:
         model = chosen(chosen.Options(**words), out, "run")
         model.loadData()
         model.createArchitecture()
+        model.splits = _fewer(model.splits, arguments.samples)
         model.prepareModel()
         clock = _Clock()
         *before, last = model.phases
         model.phases = (*before, replace(last, callbacks=(*last.callbacks, clock)))
         model.train()
     return min(clock.epochs[1:])
+
+
+def _fewer(splits, samples: int | None):
+    """At most so many rows of each part, drawn by chance."""
+    drawn = np.random.default_rng(0).permutation
+    parts = dataclasses.asdict(splits)
+    return replace(splits, **{part: drawn(rows)[:samples] for part, rows in parts.items()})
 
 
 class _Clock(keras.callbacks.Callback):
