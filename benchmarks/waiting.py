@@ -3,10 +3,11 @@
     python -m benchmarks.waiting --model NN1 --data-dir FER2013 --model Net96 --data-dir PICTURES
 
 Each model is trained for a few epochs by its own `train`: with its pipeline, and with batches of
-the first epoch that are kept in memory, in turn. Of both the fastest epoch of the last phase
-counts, without the first, which compiles. The share is what the pipeline adds, of its epoch; it can
-come out below 0 by chance. `--samples` shortens the epochs, `--run NAME=FOLDER` names trained
-networks to build on (`image_run`, `landmark_run` of FinalNN, `networks` of TransferMLP).
+the first epoch that are kept in memory, in turn. Of both the fastest epoch of each phase counts,
+without the first, which compiles. The share is what the pipeline adds, of its epoch; it can come
+out below 0 by chance. `--samples` shortens the epochs; `--set NAME=VALUE` sets an option, such as
+the trained networks to build on (`image_run`, `landmark_run` of FinalNN, `networks` of
+TransferMLP).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def main() -> None:
     parser.add_argument("--data-dir", action="append", help="of each --model, in their order")
     parser.add_argument("--weights", help="of pretrained backbones")
     parser.add_argument("--preset", default="recommended")
-    parser.add_argument("--run", action="append", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--samples", type=int, help="of each part, at most")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--out", default="waiting.json")
@@ -41,19 +42,21 @@ def main() -> None:
     if len(arguments.model) != len(arguments.data_dir or ()):
         parser.error("one --data-dir is needed for each --model")
     rows = [
-        _measured(name, place, arguments)
+        row
         for name, place in zip(arguments.model, arguments.data_dir, strict=True)
+        for row in _measured(name, place, arguments)
     ]
     Path(arguments.out).write_text(json.dumps(vars(arguments) | {"rows": rows}, indent=1))
-    print(f"{'model':20} {'ms a step':>10} {'from memory':>12} {'waiting':>8}")
+    print(f"{'model':20} {'phase':24} {'ms a step':>10} {'from memory':>12} {'waiting':>8}")
     for row in rows:
         print(
-            f"{row['model']:20} {1000 * row['pipeline']:10.2f} {1000 * row['memory']:12.2f} "
-            f"{100 * row['share']:7.1f} %"
+            f"{row['model']:20} {row['phase']:24} {1000 * row['pipeline']:10.2f} "
+            f"{1000 * row['memory']:12.2f} {100 * row['share']:7.1f} %"
         )
 
 
-def _measured(name: str, data_dir: str, arguments) -> dict:
+def _measured(name: str, data_dir: str, arguments) -> list[dict]:
+    """A row for each phase."""
     pipelines = base.PIPELINES
     kept = replace(pipelines, training=_kept(pipelines.training))
     found = {"pipeline": [], "memory": []}
@@ -62,9 +65,13 @@ def _measured(name: str, data_dir: str, arguments) -> dict:
             base.PIPELINES = made
             found[way].append(_seconds(name, data_dir, arguments))
     base.PIPELINES = pipelines
-    best = {way: min(seconds) for way, seconds in found.items()}
-    share = 1 - best["memory"] / best["pipeline"]
-    return {"model": name, "data_dir": data_dir, "share": share, **best, "all": found}
+    rows = []
+    for phase in found["pipeline"][0]:
+        every = {way: [one[phase] for one in rounds] for way, rounds in found.items()}
+        best = {way: min(seconds) for way, seconds in every.items()}
+        told = {"model": name, "data_dir": data_dir, "phase": phase, "all": every}
+        rows.append(told | best | {"share": 1 - best["memory"] / best["pipeline"]})
+    return rows
 
 
 def _kept(make):
@@ -77,27 +84,33 @@ def _kept(make):
     return training
 
 
-def _seconds(name: str, data_dir: str, arguments) -> float:
-    """Seconds of a step in the fastest epoch of the last phase."""
+def _seconds(name: str, data_dir: str, arguments) -> dict[str, float]:
+    """Seconds of a step in the fastest epoch of each phase."""
     keras.utils.clear_session()
     chosen = model_class(name)
     words = {"data_dir": data_dir, "epochs": EPOCHS}
     words |= {"preset": arguments.preset} if arguments.preset in chosen.Options.PRESETS else {}
-    runs = dict(one.split("=", 1) for one in arguments.run)
-    told = {"weights": arguments.weights} if arguments.weights else {}
+    told = dict(one.split("=", 1) for one in arguments.set)
+    told |= {"weights": arguments.weights} if arguments.weights else {}
     fields = {one.name for one in dataclasses.fields(chosen.Options)}
-    words |= {option: value for option, value in (told | runs).items() if option in fields}
+    words |= {
+        option: int(value) if value.isdecimal() else value
+        for option, value in told.items()
+        if option in fields
+    }
     with tempfile.TemporaryDirectory() as out:
         model = chosen(chosen.Options(**words), out, "run")
         model.loadData()
         model.createArchitecture()
         model.splits = _fewer(model.splits, arguments.samples)
         model.prepareModel()
-        clock = _Clock()
-        *before, last = model.phases
-        model.phases = (*before, replace(last, callbacks=(*last.callbacks, clock)))
+        clocks = {phase.name: _Clock() for phase in model.phases}
+        model.phases = tuple(
+            replace(phase, callbacks=(*phase.callbacks, clocks[phase.name]))
+            for phase in model.phases
+        )
         model.train()
-    return min(clock.epochs[1:])
+    return {phase: min(clock.epochs[1:]) for phase, clock in clocks.items() if clock.epochs[1:]}
 
 
 def _fewer(splits, samples: int | None):

@@ -28,25 +28,63 @@ class FaceAugmentation:
         """A sample, changed.
 
         Args:
-            sample: `image`, (side, side, 1), 0 to 255, or `landmarks`, (68, 2), in pixels, or both.
+            sample: `image`, (side, side, 1), 0 to 255, and `landmarks`, (68, 2), in pixels, where
+                there are any.
             seed: (2,) integers; the same ones give the same change.
         """
         import tensorflow as tf
 
         mirrored = tf.random.stateless_uniform((), apart(seed, "mirror")) < 0.5
-        found = dict(sample)
-        if "image" in sample:
-            if self.picture is not None:
-                found = self.picture(found, seed)
-            picture = tf.cast(found["image"], tf.float32)
-            found["image"] = tf.cond(mirrored, lambda: picture[:, ::-1], lambda: picture)
+        found = dict(sample) if self.picture is None else self.picture(sample, seed)
+        picture = tf.cast(found["image"], tf.float32)
+        found["image"] = tf.cond(mirrored, lambda: picture[:, ::-1], lambda: picture)
         if "landmarks" in sample:
-            points = tf.cast(sample["landmarks"], tf.float32)
-            swapped = tf.gather(points, MIRROR)
-            swapped = tf.stack([self.side - 1 - swapped[:, 0], swapped[:, 1]], axis=-1)
-            points = tf.cond(mirrored, lambda: swapped, lambda: points)
-            if self.jitter:
-                draw = apart(seed, "jitter")
-                points += tf.random.stateless_normal(points.shape, draw, 0, self.jitter)
-            found["landmarks"] = points
+            points = _mirrored(sample["landmarks"], mirrored, self.side)
+            found["landmarks"] = _moved(points, self.jitter, seed)
         return found
+
+
+@dataclass(frozen=True)
+class LandmarkAugmentation:
+    """The same for landmarks alone, a batch at once, which takes a fraction of the time.
+
+    Attributes:
+        side, jitter: see `FaceAugmentation`.
+    """
+
+    side: int
+    jitter: float = 0.0
+
+    def __call__(self, batch: dict, seed) -> dict:
+        """A batch, changed.
+
+        Args:
+            batch: `landmarks`, (batch, 68, 2), in pixels.
+            seed: (2,) integers; the same ones give the same change.
+        """
+        import tensorflow as tf
+
+        points = batch["landmarks"]
+        draws = tf.random.stateless_uniform(tf.shape(points)[:1], apart(seed, "mirror"))
+        points = _mirrored(points, draws[:, None, None] < 0.5, self.side)
+        return {**batch, "landmarks": _moved(points, self.jitter, seed)}
+
+
+def _mirrored(points, where, side):
+    """Landmarks (..., 68, 2), those of the mirrored face where that is wanted."""
+    import tensorflow as tf
+
+    points = tf.cast(points, tf.float32)
+    swapped = tf.gather(points, MIRROR, axis=-2)
+    swapped = tf.stack([side - 1 - swapped[..., 0], swapped[..., 1]], axis=-1)
+    return tf.where(where, swapped, points)
+
+
+def _moved(points, jitter, seed):
+    """Each landmark a little from its place."""
+    import tensorflow as tf
+
+    if not jitter:
+        return points
+    draw = apart(seed, "jitter")
+    return points + tf.random.stateless_normal(tf.shape(points), draw, 0, jitter)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from datasets.face_augmentation import LandmarkAugmentation
 from datasets.mixup import mixed
 from datasets.picture_changes import apart
 from datasets.picture_files import FittedFiles, PictureFiles
@@ -41,7 +42,8 @@ def training_pipeline(
         seed: seeds the order of the samples and what the augmentation draws.
         epochs: number after the last epoch.
         first_epoch: number of the first epoch, counted from 0.
-        augment: (sample, seed) -> sample, such as `datasets.augmentation.PictureAugmentation`.
+        augment: (sample, seed) -> sample, such as `datasets.augmentation.PictureAugmentation`; or
+            what changes a batch at once, `LandmarkAugmentation` or `RandomExcerpt`.
         rows: (places,) which samples make up each of these epochs, in this order; a sample that
             stands there twice is changed by chance in two ways. Without it every sample comes once,
             shuffled.
@@ -63,15 +65,15 @@ def training_pipeline(
             numbers = order
         else:
             order, numbers = tf.constant(rows, tf.int32), tf.range(places)
-        batches = tf.data.Dataset.from_tensor_slices((order, numbers)).batch(batch_size)
-        return batches.map(lambda order, numbers: (epoch, order, numbers))
-
-    def gather(epoch, order, numbers):
-        found = order
+        stored = order
         if views > 1:
             drawn = tf.random.stateless_uniform((places,), [seed, epoch], 0, views, tf.int32)
-            found = order + samples * tf.gather(drawn, numbers)
-        inputs = _gather(columns, found, numbers, augment, seed, epoch * places)
+            stored = order + samples * tf.gather(drawn, numbers)
+        batches = tf.data.Dataset.from_tensor_slices((order, stored, numbers)).batch(batch_size)
+        return batches.map(lambda *rows: (epoch, *rows))
+
+    def gather(epoch, order, stored, numbers):
+        inputs = _gather(columns, stored, numbers, augment, seed, epoch * places)
         batch = inputs, *(tf.gather(tensor, order) for tensor in answers)
         if not mixup:
             return batch
@@ -165,10 +167,16 @@ def _gather(columns, rows, numbers, augment, seed, offset):
         }
     pairs = tf.stack([tf.cast(rows, tf.int64), tf.cast(numbers, tf.int64)], axis=1)
 
+    def draw(number):
+        return tf.stack([tf.constant(seed, tf.int64), tf.cast(offset, tf.int64) + number])
+
+    if isinstance(augment, LandmarkAugmentation):
+        batch = {name: _samples(column, rows) for name, column in columns.items()}
+        return augment(batch, draw(pairs[0, 1]))
+
     def one(pair):
         sample = {name: _sample(column, pair[0]) for name, column in columns.items()}
-        draw = tf.stack([tf.constant(seed, tf.int64), tf.cast(offset, tf.int64) + pair[1]])
-        return augment(sample, draw)
+        return augment(sample, draw(pair[1]))
 
     first = tf.data.Dataset.from_tensors(tf.constant([0, 0], tf.int64)).map(one).element_spec
     return tf.map_fn(one, pairs, fn_output_signature=first)

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from datasets.augmentation import PictureAugmentation
-from datasets.face_augmentation import FaceAugmentation
+from datasets.face_augmentation import FaceAugmentation, LandmarkAugmentation
 from datasets.images import Fit
 from datasets.landmarks import IBUG_PARTS, MIRROR, POINTS
+from datasets.pipelines import training_pipeline
 from datasets.synthetic import faces
 from models.emotion.alignment import AlignLandmarks, LandmarkGeometry
 from models.emotion.gated_fusion import GatedFusion, Known, Present
@@ -59,11 +60,38 @@ def test_a_face_is_changed_alike_for_one_seed_and_otherwise_for_another(table):
     for name in sample:
         np.testing.assert_array_equal(one[name], same[name])
         assert (one[name] != other[name]).any()
-    jitter = [
-        changed({"landmarks": np.zeros((68, 2))}, FaceAugmentation(0, None, 2.0), n)["landmarks"]
-        for n in range(8)
-    ]
-    assert np.abs(jitter)[..., 1].std() > 0 and 1.8 < np.std(np.array(jitter)[..., 1]) < 2.2
+
+
+def test_landmarks_alone_are_mirrored_and_moved_one_by_one(table):
+    points = table.modalities["landmarks"][:32].astype(np.float32)
+    swapped = points[:, MIRROR] * [-1, 1] + [SIDE - 1, 0]
+    (still,) = changed({"landmarks": points}, LandmarkAugmentation(SIDE), 3).values()
+    mirrored = (still != points).any(axis=(1, 2))
+    assert 6 < mirrored.sum() < 26
+    np.testing.assert_allclose(still, np.where(mirrored[:, None, None], swapped, points))
+    (moved,) = changed({"landmarks": points}, LandmarkAugmentation(SIDE, 2.0), 3).values()
+    steps = moved - still
+    assert 1.9 < steps.std() < 2.1 and 1.8 < steps.std(axis=0).mean() < 2.1
+
+
+def test_an_epoch_of_landmarks_is_the_same_where_a_training_goes_on(table):
+    points = {"landmarks": table.modalities["landmarks"][:40].astype(np.float32)}
+
+    def epochs(first):
+        given = points, np.arange(40), np.ones(40), 16, 5, 3
+        batches, steps = training_pipeline(*given, first, LandmarkAugmentation(SIDE, 1.0))
+        found = list(batches.as_numpy_iterator())
+        assert len(found) == (3 - first) * steps
+        return [(inputs["landmarks"], targets) for inputs, targets, _ in found]
+
+    whole, rest = epochs(0), epochs(1)
+    for one, other in zip(whole[3:], rest, strict=True):
+        np.testing.assert_array_equal(one[1], other[1])
+        np.testing.assert_array_equal(one[0], other[0])
+    second = dict(zip(whole[3][1], whole[3][0], strict=True))
+    third = dict(zip(np.concatenate([targets for _, targets in whole[6:]]),
+                     np.concatenate([found for found, _ in whole[6:]]), strict=True))  # fmt: skip
+    assert all((second[sample] != third[sample]).any() for sample in second)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from datasets import load_table
 from datasets.augmentation import PictureAugmentation
 from datasets.base import Table
 from datasets.errors import InputError
-from datasets.face_augmentation import FaceAugmentation
+from datasets.face_augmentation import FaceAugmentation, LandmarkAugmentation
 from datasets.fer2013 import SIDE
 from datasets.fer_plus import SHARES, VOTES, by_votes, has_votes
 from datasets.images import Fit
@@ -116,17 +116,18 @@ def _schedule(options: FaceOptions) -> tuple:
     return schedule(options.schedule, options.learning_rate, options.epochs, None)
 
 
-def changed_faces(fit: Fit | None = None) -> FaceAugmentation:
-    """What chance does to training faces.
-
-    Args:
-        fit: of their pictures, where there are any.
-    """
-    picture = fit and PictureAugmentation(
+def changed_faces(fit: Fit) -> FaceAugmentation:
+    """What chance does to training faces whose pictures are fitted so."""
+    picture = PictureAugmentation(
         fit, area=(0.7, 1), aspect=(0.85, 1 / 0.85), turn=12, brightness=0.2, contrast=0.3,
         erase=0.5,
     )  # fmt: skip
     return FaceAugmentation(FACE, picture, JITTER)
+
+
+def changed_landmarks() -> LandmarkAugmentation:
+    """What chance does to the landmarks of training faces."""
+    return LandmarkAugmentation(FACE, JITTER)
 
 
 def averaging(options: FaceOptions, faces: int) -> dict:

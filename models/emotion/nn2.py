@@ -16,7 +16,7 @@ from models.emotion.faces import (
     FACE,
     FaceOptions,
     averaging,
-    changed_faces,
+    changed_landmarks,
     how_faces_are_learnt,
     read_faces,
     sample_weights,
@@ -146,7 +146,7 @@ class NN2(NNModel):
                 optimizer=adam(options.learning_rate, **averaged),
                 sample_weight=sample_weights(self.table, self.splits, options)
                 * self._quality_weights(),
-                augment=changed_faces() if options.augmentation == "faces" else None,
+                augment=changed_landmarks() if options.augmentation == "faces" else None,
                 **how_faces_are_learnt(self),
             ),
         )
