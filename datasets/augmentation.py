@@ -78,7 +78,8 @@ class PictureAugmentation:
             picture = change.padded(picture, *self.fit.shape[:2])
         picture = change.cropped(picture, self.area, self.aspect, next(draws))
         picture = change.coloured(tf.cast(picture, tf.float32), self.fit.channels)
-        picture = tf.image.resize(picture, self.fit.shape[:2], antialias=True)
+        picture = change.resized(picture, *self.fit.shape[:2])
+        picture = tf.ensure_shape(picture, self.fit.shape)
         if self.flip:
             picture = change.flipped(picture, next(draws))
         if self.turn:
@@ -96,13 +97,12 @@ class PictureAugmentation:
             picture = change.blended(picture, tf.reduce_mean(picture), factor)
         if self.saturation:
             factor = change.drawn_factor(self.saturation, next(draws))
-            picture = change.blended(picture, change.grey(picture), factor)
+            picture = change.saturated(picture, factor)
         if self.hue and self.fit.channels == 3:
             turn = tf.random.stateless_uniform((), apart(seed, "hue"), -self.hue, self.hue)
             picture = tf.image.adjust_hue(tf.clip_by_value(picture, 0.0, 255.0), turn)
         picture = tf.clip_by_value(picture, 0.0, 255.0)
         if self.rand_augment:
-            picture = tf.ensure_shape(picture, self.fit.shape)
             picture = rand_augment(picture, self.rand_augment, apart(seed, "rand_augment"))
         if self.erase:
             picture = change.erased(picture, self.erase, next(draws))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from datasets.augmentation import PictureAugmentation
 from datasets.landmarks import MIRROR
-from datasets.picture_changes import apart
+from datasets.picture_changes import apart, mirrored
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,11 @@ class FaceAugmentation:
         """
         import tensorflow as tf
 
-        mirrored = tf.random.stateless_uniform((), apart(seed, "mirror")) < 0.5
+        drawn = tf.random.stateless_uniform((), apart(seed, "mirror")) < 0.5
         found = dict(sample) if self.picture is None else self.picture(sample, seed)
-        picture = tf.cast(found["image"], tf.float32)
-        found["image"] = tf.cond(mirrored, lambda: picture[:, ::-1], lambda: picture)
+        found["image"] = mirrored(tf.cast(found["image"], tf.float32), drawn)
         if "landmarks" in sample:
-            points = _mirrored(sample["landmarks"], mirrored, self.side)
+            points = _swapped(sample["landmarks"], drawn, self.side)
             found["landmarks"] = _moved(points, self.jitter, seed)
         return found
 
@@ -66,11 +65,11 @@ class LandmarkAugmentation:
 
         points = batch["landmarks"]
         draws = tf.random.stateless_uniform(tf.shape(points)[:1], apart(seed, "mirror"))
-        points = _mirrored(points, draws[:, None, None] < 0.5, self.side)
+        points = _swapped(points, draws[:, None, None] < 0.5, self.side)
         return {**batch, "landmarks": _moved(points, self.jitter, seed)}
 
 
-def _mirrored(points, where, side):
+def _swapped(points, where, side):
     """Landmarks (..., 68, 2), those of the mirrored face where that is wanted."""
     import tensorflow as tf
 

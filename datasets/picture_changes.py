@@ -76,12 +76,32 @@ def grey(picture):
     return tf.linalg.matvec(picture, GREY_WEIGHTS)[..., None]  # half the time of a product's sum
 
 
+def resized(picture, height, width):
+    """What `datasets.images.resize` does, of one picture, on every backend of Keras."""
+    import tensorflow as tf
+
+    def scaled(antialias):
+        return lambda: tf.image.resize(picture, (height, width), antialias=antialias)
+
+    # Enlarged it is the same either way, and five times as fast without.
+    size = tf.shape(picture)
+    smaller = tf.logical_or(size[0] > height, size[1] > width)
+    return tf.cond(smaller, scaled(True), scaled(False))
+
+
 def flipped(picture, seed):
     """Its mirror image, or itself, as chance has it."""
     import tensorflow as tf
 
-    drawn = tf.random.stateless_uniform((), seed) < 0.5
-    return tf.cond(drawn, lambda: picture[:, ::-1], lambda: picture)
+    return mirrored(picture, tf.random.stateless_uniform((), seed) < 0.5)
+
+
+def mirrored(picture, where):
+    """Its mirror image where that is wanted, a boolean."""
+    import tensorflow as tf
+
+    # A slice with a step of -1 takes fifteen times as long.
+    return tf.cond(where, lambda: tf.reverse(picture, [1]), lambda: picture)
 
 
 def quarter_turned(picture, seed):
@@ -136,8 +156,19 @@ def drawn_factor(change, seed):
 
 
 def blended(picture, anchor, factor):
-    """Away from or towards an anchor: its mean for contrast, its grey picture for saturation."""
+    """Away from or towards an anchor, such as its mean for contrast."""
     return anchor + (picture - anchor) * factor
+
+
+def saturated(picture, factor):
+    """Away from or towards its grey picture."""
+    import tensorflow as tf
+
+    if picture.shape[-1] == 1:
+        return picture
+    towards = (1 - factor) * tf.constant(GREY_WEIGHTS)[:, None]
+    mixed = tf.matmul(tf.reshape(picture, [-1, 3]), factor * tf.eye(3) + towards)
+    return tf.reshape(mixed, tf.shape(picture))
 
 
 def erased(picture, share, seed):

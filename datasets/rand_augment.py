@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from datasets.picture_changes import apart, blended, grey, projected, turned
+from datasets.picture_changes import apart, blended, grey, projected, saturated, turned
 
 # The largest changes, of table 6 but for MOVE: random crops move what is seen already.
 TURN = 30.0  # degrees
@@ -81,7 +81,7 @@ def _contrast(picture, strength):
 
 
 def _saturation(picture, strength):
-    return blended(picture, grey(picture), 1 + ENHANCE * strength)
+    return saturated(picture, 1 + ENHANCE * strength)
 
 
 def _sharpness(picture, strength):

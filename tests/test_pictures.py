@@ -137,9 +137,10 @@ def test_where_no_crop_fits_the_whole_picture_is_taken():
     np.testing.assert_allclose(wide, 240, atol=0.2)
 
 
-def test_without_any_change_a_picture_is_resized_only():
+@pytest.mark.parametrize("size", [(48, 60), (9, 13), (24, 20), (48, 13), (24, 21)])
+def test_without_any_change_a_picture_is_resized_only(size):
     fit = Fit(24, 20, 3)
-    image = RNG.integers(0, 256, (48, 60, 3), np.uint8)
+    image = RNG.integers(0, 256, (*size, 3), np.uint8)
     found = drawn(PictureAugmentation(fit), image, 2)
     assert np.array_equal(found[0], found[1])
     np.testing.assert_allclose(found[0], np.asarray(fit(image)), atol=1e-3)
