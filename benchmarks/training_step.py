@@ -25,6 +25,7 @@ from benchmarks.workers import Worker, fastest, ratio, serve, take_turns
 
 NETWORKS = (
     "TripletClassifier", "Net96", "NN1", "NN1, recommended", "MelDCNN", "MultiViewClassifier",
+    "mobilenet_v2_035",
 )  # fmt: skip
 STOCK = "TripletClassifier, stock Keras"  # what fused batch normalisation is worth
 RATE, AGREEMENT = 1e-3, 1e-4
