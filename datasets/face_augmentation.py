@@ -15,13 +15,13 @@ class FaceAugmentation:
 
     Attributes:
         side: of the face, in pixels.
-        picture: further changes to the picture, which must not mirror it; None for none. What
-            crops or turns the picture leaves the landmarks where they are.
+        picture: further changes to the picture, which must not mirror it. What crops or turns the
+            picture leaves the landmarks where they are.
         jitter: standard deviation of what is added to each landmark, in pixels.
     """
 
     side: int
-    picture: PictureAugmentation | None = None
+    picture: PictureAugmentation
     jitter: float = 0.0
 
     def __call__(self, sample: dict, seed) -> dict:
@@ -35,8 +35,8 @@ class FaceAugmentation:
         import tensorflow as tf
 
         drawn = tf.random.stateless_uniform((), apart(seed, "mirror")) < 0.5
-        found = dict(sample) if self.picture is None else self.picture(sample, seed)
-        found["image"] = mirrored(tf.cast(found["image"], tf.float32), drawn)
+        found = self.picture(sample, seed)
+        found["image"] = mirrored(found["image"], drawn)
         if "landmarks" in sample:
             points = _swapped(sample["landmarks"], drawn, self.side)
             found["landmarks"] = _moved(points, self.jitter, seed)

@@ -19,12 +19,7 @@ from models.explanation.attribution import (
     summed_patches,
 )
 from models.explanation.pictures import picture_maps, spread
-from models.explanation.slopes import (
-    check_backend,
-    scores,
-    slopes_of_inputs,
-    slopes_of_layers,
-)
+from models.explanation.slopes import check_backend, scores, slopes_of_inputs, slopes_of_layers
 from models.explanation.vectors import Fusion, by_column, point_contributions
 from models.fixed_views import VIEWS, ByPicture, FixedViews, OneOfViews, back_to_picture
 from models.layers import EncodeMeasurements

@@ -330,12 +330,15 @@ def test_gather_refuses_in_one_line(capsys, server, download, tmp_path):
         (["gbif", tmp_path / "none.zip"], "does not exist"),
         (["fishpix", page], "shows no picture"),
     ):
-        assert complaint in refused(capsys, "gather", *words, "--to", to)
+        code, out, (line,) = gather(capsys, *words, "--to", to)
+        assert (code, out) == (2, "")
+        assert line.startswith("error: ") and complaint in line
         assert not to.exists()
     assert "--to" in refused(capsys, "gather", "gbif", place)
     server.routes.clear()
-    line = refused(capsys, "gather", "gbif", place, "--to", to, "--rate", 0)
-    assert "none of 2 pictures could be fetched" in line
+    code, out, lines = gather(capsys, "gbif", place, "--to", to, "--rate", 0)
+    assert (code, out) == (2, "")
+    assert "none of 2 pictures could be fetched" in lines[-1]
 
 
 def test_gather_can_be_interrupted(capsys, download, monkeypatch):

@@ -19,7 +19,7 @@ from models.species.run_specificity import Validation, read_answered
 from models.species.specificity import answers, best_taxa, correctness, depths, figures
 from models.species.true_taxa import true_taxa
 from tests.taxa_model import LABELS, NEW, Taxa, drawn
-from tests.typed import answered, refused
+from tests.typed import answered, typed
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,10 @@ def answer_of(capsys, out, verb, *words):
 
 
 def refusal(capsys, out, verb, *words):
-    return refused(capsys, verb, "Taxa", *words, "--out", out)
+    capsys.readouterr()
+    code, text, (line,) = typed(capsys, verb, "Taxa", *words, "--out", out)
+    assert (code, text) == (2, "")
+    return line
 
 
 # --- what a run keeps

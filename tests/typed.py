@@ -16,7 +16,7 @@ def answered(capsys, *words):
     """What one command, which succeeds, answers in JSON."""
     capsys.readouterr()
     code, out, lines = typed(capsys, *words, "--json")
-    assert code == 0, lines
+    assert code == 0 and not any(line.startswith("error: ") for line in lines), lines
     return json.loads(out)
 
 
