@@ -70,7 +70,10 @@ class _Faces:
 
 
 def load(
-    data_dir: str | Path, modalities: tuple[str, ...] = ("image",), strict: bool = True
+    data_dir: str | Path,
+    modalities: tuple[str, ...] = ("image",),
+    strict: bool = True,
+    reading: str = "picture",
 ) -> Table:
     """FER2013, or faces of one's own in one of its formats.
 
@@ -79,6 +82,7 @@ def load(
         modalities: what to read: `image`, and if wanted `landmarks` and `landmark_quality`.
         strict: False where faces are only judged: emotions may be missing then, and unknown ones
             stay in the table as labels outside its classes.
+        reading: of the landmarks, one of `own_data.LANDMARK_READINGS`.
 
     Returns:
         A table with the modality `image` (rows, 48, 48, 1) and, if asked for, `landmarks`
@@ -94,7 +98,7 @@ def load(
     if strict:
         _refuse_missing(location, faces.frame["label"])
     digests = faces.frame["digest"].tolist()
-    points, quality = face_points(faces.images, digests, modalities, (SIDE, SIDE))
+    points = face_points(faces.images, digests, modalities, reading, (SIDE, SIDE))
     return Table(
         name="fer2013",
         provenance=(
@@ -103,9 +107,10 @@ def load(
         ),
         labels=EMOTIONS,
         frame=faces.frame,
-        modalities={"image": fit_images(faces.images, Fit(SIDE, SIDE)), **points},
+        modalities={"image": fit_images(faces.images, Fit(SIDE, SIDE)), **points.arrays},
         unreadable=faces.unreadable,
-        quality=quality,
+        quality=points.quality,
+        notes=points.notes,
     )
 
 

@@ -15,18 +15,18 @@ from datasets.kept_rows import KeptRows
 KEPT_FROM = 100  # fewer faces are read again faster than a file of them is worth
 
 
-def landmark_table(digests, mirrored: bool, columns: list[str]) -> _Table | _Memory:
+def landmark_table(digests, kind: str, columns: list[str]) -> _Table | _Memory:
     """The table for faces with these digests, or what stands in for it where they are few.
 
     Args:
         digests: content hash of every picture, each once.
-        mirrored: whether the pictures are read in the mirror; such readings have their own file.
+        kind: of reading, such as `-mirrored`; each has its own file.
         columns: names of the numbers of one reading.
     """
     if len(digests) < KEPT_FROM:
         return _Memory()
     name = hashlib.sha1("\n".join(sorted(digests)).encode(), usedforsecurity=False).hexdigest()
-    return _Table(f"landmarks-{name}{'-mirrored' * mirrored}", columns)
+    return _Table(f"landmarks-{name}{kind}", columns)
 
 
 class _Memory:
@@ -38,7 +38,7 @@ class _Memory:
     def begin(self, predictor) -> None:
         pass
 
-    def append(self, digests: list[str], points: np.ndarray) -> None:
+    def append(self, digests: list[str], numbers: np.ndarray) -> None:
         pass
 
 
@@ -66,7 +66,7 @@ class _Table:
         """Get ready to append what a predictor reads."""
         self._identity = predictor.identity
 
-    def append(self, digests: list[str], points: np.ndarray) -> None:
-        for digest, row in zip(digests, points.tolist(), strict=True):
+    def append(self, digests: list[str], numbers: np.ndarray) -> None:
+        for digest, row in zip(digests, numbers.tolist(), strict=True):
             self._kept.add(digest, self._identity, ",".join(map(str, row)))
         self._kept.write()

@@ -1,7 +1,8 @@
 """The 68 points of a face, read by dlib's predictor, and how far each reading can be trusted.
 
 As in the code of paper 004, the whole picture is the face's box; there is no detector. The points
-are those of the iBUG 300-W scheme, in whole pixels.
+are those of the iBUG 300-W scheme, in whole pixels. `datasets/detected_landmarks.py` has another
+reading.
 
 Readings are kept in a table (datasets/landmark_table.py), so work that was interrupted goes on
 where it stopped, and finished work is not done again.
@@ -49,7 +50,7 @@ MIRROR = np.array(
     + [*range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1)]
 )
 # The columns of the table of readings, grouped by the parts of the face.
-_COLUMNS = [
+COLUMNS = [
     f"{part}_{point}_{axis}"
     for part, where in PARTS.items()
     for point in range(POINTS)[where]
@@ -139,6 +140,21 @@ def scale_points(
     return (points * factors[:, None]).astype(np.float32)
 
 
+def mirrored_back(mirrored: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """Points read in mirrored pictures, where they lie in the pictures as they are.
+
+    Args:
+        mirrored: (faces, 68, 2) pixels.
+        widths: of each picture in pixels, (faces,).
+
+    Returns:
+        (faces, 68, 2) float64, each point under the number that it has in the picture as it is.
+    """
+    back = np.array(mirrored, float)[:, MIRROR]
+    back[..., 0] = np.asarray(widths, float)[:, None] - 1 - back[..., 0]
+    return back
+
+
 def mirror_quality(points: np.ndarray, mirrored: np.ndarray, extents: np.ndarray) -> np.ndarray:
     """How well two readings of a face agree, one of them read in the mirror.
 
@@ -157,9 +173,7 @@ def mirror_quality(points: np.ndarray, mirrored: np.ndarray, extents: np.ndarray
         of the picture's width, against collapsed readings).
     """
     widths = np.asarray(extents, float)[:, 1]
-    back = np.array(mirrored, float)[:, MIRROR]
-    back[..., 0] = widths[:, None] - 1 - back[..., 0]
-    distances = np.linalg.norm(points - back, axis=-1).mean(axis=1)
+    distances = np.linalg.norm(points - mirrored_back(mirrored, widths), axis=-1).mean(axis=1)
     right, left = _OUTER_EYE_CORNERS
     eyes = np.linalg.norm(points[:, right] - points[:, left], axis=-1)
     error = distances / np.maximum(eyes, widths / 4)
@@ -188,20 +202,9 @@ def extract_landmarks(
     Raises:
         InputError: the predictor is needed and not installed.
     """
-    predictor = predictor or _installed(needed=False)
-    first = {digest: row for row, digest in reversed(list(enumerate(digests)))}
-    table = landmark_table(first, mirrored, _COLUMNS)
-    readings = table.read(predictor)
-    missing = [row for digest, row in first.items() if digest not in readings]
-    if missing:
-        predictor = predictor or _installed(needed=True)
-        table.begin(predictor)
-        read = functools.partial(_read_chunk, predictor, mirrored)
-        for rows, points in _read_faces(images, sorted(missing), read, workers):
-            names = [digests[row] for row in rows]
-            table.append(names, points)
-            readings.update(zip(names, points, strict=True))
-    points = np.array([readings[digest] for digest in digests], np.float32)
+    read = functools.partial(_read_side, mirrored)
+    kind = "-mirrored" * mirrored
+    points = kept_readings(images, digests, read, kind, COLUMNS, predictor, workers)
     return points.reshape(-1, POINTS, 2)
 
 
@@ -225,6 +228,46 @@ def landmark_quality(
     return mirror_quality(points, mirrored, extents)
 
 
+def kept_readings(
+    images: list[np.ndarray],
+    digests: list[str],
+    read: Callable[[DlibPredictor, list[np.ndarray]], np.ndarray],
+    kind: str,
+    columns: list[str],
+    predictor: DlibPredictor | None = None,
+    workers: int | None = None,
+) -> np.ndarray:
+    """Read something of every face, or look it up in the table where it was read before.
+
+    Args:
+        images, digests, predictor, workers: see `extract_landmarks`.
+        read: picklable; gives (faces, columns) of a predictor and some pictures.
+        kind: of reading; each has its own table.
+        columns: names of the numbers of one reading.
+
+    Returns:
+        (faces, columns) float32.
+
+    Raises:
+        InputError: the predictor is needed and not installed.
+    """
+    predictor = predictor or _installed(needed=False)
+    first = {digest: row for row, digest in reversed(list(enumerate(digests)))}
+    table = landmark_table(first, kind, columns)
+    readings = table.read(predictor)
+    missing = [row for digest, row in first.items() if digest not in readings]
+    if missing:
+        predictor = predictor or _installed(needed=True)
+        table.begin(predictor)
+        chunks = _read_faces(images, sorted(missing), functools.partial(read, predictor), workers)
+        for rows, numbers in chunks:
+            names = [digests[row] for row in rows]
+            table.append(names, numbers)
+            readings.update(zip(names, numbers, strict=True))
+    found = np.array([readings[digest] for digest in digests], np.float32)
+    return found.reshape(-1, len(columns))
+
+
 def _installed(needed: bool) -> DlibPredictor | None:
     try:
         return DlibPredictor(str(predictor_path()))
@@ -238,7 +281,7 @@ def _installed(needed: bool) -> DlibPredictor | None:
 
 
 def _read_faces(images, rows, read, workers) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Readings, chunk by chunk, as they get ready: row numbers, (chunk, 136) points."""
+    """Readings, chunk by chunk, as they get ready: row numbers, (chunk, columns) numbers."""
     chunks = _chunks(images, rows)
     if workers is None:
         workers = _cores() if len(rows) >= _PARALLEL_FROM else 1
@@ -246,9 +289,9 @@ def _read_faces(images, rows, read, workers) -> Iterator[tuple[list[int], np.nda
         pending = {chunk[0]: chunk for chunk in chunks}
         if min(workers, len(chunks)) > 1:
             try:
-                for chunk, points in _in_parallel(images, chunks, read, workers):
+                for chunk, numbers in _in_parallel(images, chunks, read, workers):
                     del pending[chunk[0]]
-                    yield chunk, points
+                    yield chunk, numbers
                     bar.update(len(chunk))
             except BrokenProcessPool:
                 # No processes here (a script without a main guard, a sandbox): go on in this one.
@@ -287,13 +330,14 @@ def _cores() -> int:
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(predictor):
+def loaded(predictor):
+    """What a predictor's `load` gives, loaded once in each process."""
     return predictor.load()
 
 
-def _read_chunk(predictor, mirrored: bool, images: list[np.ndarray]) -> np.ndarray:
+def _read_side(mirrored: bool, predictor, images: list[np.ndarray]) -> np.ndarray:
     """Points (x0, y0, x1, ...) of some faces, (faces, 136) int32."""
-    predict = _loaded(predictor)
+    predict = loaded(predictor)
     points = []
     for image in images:
         height, width = image.shape[:2]

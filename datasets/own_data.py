@@ -7,7 +7,7 @@ the parts; in a folder, a .zip or a .tar.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,9 @@ PART_NAMES = {
     "privatetest": "test",
 }
 UNREADABLE_SHARE = 0.01
+# picture: the whole picture is the face's box, points in whole pixels, as in paper 004; detected:
+# the mean of two readings in the box of a detector, see datasets/detected_landmarks.py.
+LANDMARK_READINGS = ("picture", "detected")
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,37 @@ class ClassFolders:
         )
 
 
+@dataclass(frozen=True)
+class FacePoints:
+    """What a face table holds beside its pictures.
+
+    Attributes:
+        arrays: the modality `landmarks` (faces, 68, 2) float32, if asked for.
+        quality: its quality score (faces,), if asked for.
+        undetected: how many faces the detector of the landmarks' reading did not find; their
+            landmarks were read in the whole picture.
+    """
+
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    quality: dict[str, np.ndarray] = field(default_factory=dict)
+    undetected: int = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines on how the landmarks were read."""
+        if not self.undetected:
+            return ()
+        return (
+            f"no face was detected in {self.undetected:,} pictures, whose landmarks were read in "
+            "the whole picture",
+        )
+
+
 def load(
-    data_dir: str | Path, modalities: tuple[str, ...] = ("image",), strict: bool = True
+    data_dir: str | Path,
+    modalities: tuple[str, ...] = ("image",),
+    strict: bool = True,
+    reading: str = "picture",
 ) -> Table:
     """Class folders as a table of pictures; the folder names, sorted, are the classes.
 
@@ -77,6 +109,7 @@ def load(
         data_dir: a folder or an archive of class folders.
         modalities: what to read: `image`, and `landmarks` where the pictures are faces.
         strict: False where the pictures are only judged: a single class will do then.
+        reading: of the landmarks, one of `LANDMARK_READINGS`.
 
     Returns:
         A table with the modality `image` (Pictures) and, if asked for, `landmarks` in pixels of a
@@ -91,15 +124,16 @@ def load(
         raise InputError(
             f"{data_dir} holds one class only, '{labels[0]}': add a folder for each further class"
         )
-    points, quality = face_points(found.images, found.digests, modalities)
+    faces = face_points(found.images, found.digests, modalities, reading)
     return Table(
         name="folders",
         provenance=f"The user's own pictures in class folders, {found.location.name}",
         labels=labels,
         frame=found.frame(),
-        modalities={"image": Pictures.of(found.images), **points},
+        modalities={"image": Pictures.of(found.images), **faces.arrays},
         unreadable=found.unreadable,
-        quality=quality,
+        quality=faces.quality,
+        notes=faces.notes,
     )
 
 
@@ -107,32 +141,39 @@ def face_points(
     images: list[np.ndarray],
     digests: list[str],
     modalities: tuple[str, ...],
-    size: tuple[int, int] = (48, 48),
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    reading: str = "picture",
+    size: tuple[int, int] | None = (48, 48),
+) -> FacePoints:
     """What a face table holds beside its pictures.
 
     Args:
         images: uint8 pictures (height, width, 1 or 3).
         digests: content hash of every picture.
         modalities: what is wanted, of which `landmarks` and `landmark_quality` are made here.
-        size: height and width of the face that the landmarks are scaled to.
-
-    Returns:
-        The modality `landmarks` (rows, 68, 2), if asked for, and its quality (rows,).
+        reading: of the landmarks, one of `LANDMARK_READINGS`.
+        size: height and width of the face that the landmarks are scaled to; None leaves them in
+            pixels of each picture.
 
     Raises:
         InputError: the landmark predictor is needed and not installed.
     """
     if "landmarks" not in modalities:
-        return {}, {}
+        return FacePoints()
+    from datasets.detected_landmarks import detected_landmarks
     from datasets.landmarks import extract_landmarks, landmark_quality, scale_points
 
-    points = extract_landmarks(images, digests)
-    extents = np.array([image.shape[:2] for image in images]).reshape(-1, 2)
-    arrays = {"landmarks": scale_points(points, extents, size)}
-    if "landmark_quality" not in modalities:
-        return arrays, {}
-    return arrays, {"landmarks": landmark_quality(images, digests)}
+    scored, undetected = "landmark_quality" in modalities, 0
+    if reading == "detected":
+        read = detected_landmarks(images, digests)
+        points, quality = read.points, read.quality
+        undetected = int(np.sum(~read.found))
+    else:
+        points = extract_landmarks(images, digests)
+        quality = landmark_quality(images, digests) if scored else None
+    if size is not None:
+        extents = np.array([image.shape[:2] for image in images]).reshape(-1, 2)
+        points = scale_points(points, extents, size)
+    return FacePoints({"landmarks": points}, {"landmarks": quality} if scored else {}, undetected)
 
 
 def read_class_folders(

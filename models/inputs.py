@@ -68,16 +68,26 @@ class ImageInput(Fit):
         )
 
 
+READ = {  # how a card says that landmarks are read
+    "picture": "dlib's 68 points, the whole picture as box",
+    "detected": "the mean of dlib's 68 points in a detected box and in its mirror image",
+}
+
+
 @dataclass(frozen=True)
 class LandmarkInput:
     """Points of a face in pixels: raw float32 (batch, points, 2), x to the right and y down.
 
     Beside an `image` input the pixels are those of that image. Alone they are those of a square
     face crop with a side of `frame` pixels.
+
+    Attributes:
+        reading: how they are read from pictures, one of `own_data.LANDMARK_READINGS`.
     """
 
     points: int
     frame: int
+    reading: str = "picture"
 
     name = "landmarks"
 
@@ -104,7 +114,8 @@ class LandmarkInput:
     def describe(self) -> str:
         return (
             f"float32, (batch, {self.points}, 2), x and y in pixels of the image given beside it "
-            f"(without an image: of a face crop of {self.frame}x{self.frame} pixels)"
+            f"(without an image: of a face crop of {self.frame}x{self.frame} pixels); "
+            f"{READ[self.reading]}"
         )
 
 

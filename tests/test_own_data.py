@@ -13,7 +13,7 @@ from PIL import Image
 from datasets.errors import InputError
 from datasets.files import FileTree
 from datasets.images import shrink
-from datasets.own_data import face_points, load, read_class_folders
+from datasets.own_data import FacePoints, face_points, load, read_class_folders
 from datasets.pictures import Pictures
 
 RNG = np.random.default_rng(0)
@@ -229,13 +229,13 @@ def test_landmarks_are_those_of_a_face_of_48_pixels_whatever_the_photographs_siz
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.landmarks.extract_landmarks", points)
         patch.setattr("datasets.landmarks.landmark_quality", lambda *columns: np.ones(2))
-        assert face_points(images, ["a", "b"], ("image",)) == ({}, {})
-        arrays, quality = face_points(images, ["a", "b"], ("image", "landmarks"))
-        assert (arrays["landmarks"] == 48).all()
-        assert arrays["landmarks"].shape == (2, 68, 2)
-        assert quality == {}
-        _, quality = face_points(images, ["a", "b"], ("landmarks", "landmark_quality"))
-        assert quality["landmarks"].tolist() == [1, 1]
+        assert face_points(images, ["a", "b"], ("image",)) == FacePoints()
+        found = face_points(images, ["a", "b"], ("image", "landmarks"))
+        assert (found.arrays["landmarks"] == 48).all()
+        assert found.arrays["landmarks"].shape == (2, 68, 2)
+        assert found.quality == {}
+        found = face_points(images, ["a", "b"], ("landmarks", "landmark_quality"))
+        assert found.quality["landmarks"].tolist() == [1, 1]
 
 
 def test_one_unreadable_picture_in_a_hundred_is_skipped_with_a_line(folder):

@@ -21,8 +21,8 @@ from datasets.images import (
     fit_images,
     shrink,
 )
-from datasets.landmarks import extract_landmarks, scale_points
 from datasets.observations import BOX, BOX_VIEW
+from datasets.own_data import face_points
 from datasets.picture_files import read_picture
 from datasets.recordings import RECORDING_SUFFIXES, read_recording, resampled
 from datasets.sheets import TABLE_SUFFIXES, read_sheet
@@ -48,6 +48,8 @@ class Asked:
         waveforms: of runs that hear, (samples,) float32 of each recording at the run's rate.
         boxes: of runs that look at a box, (4,) x_min to y_max in pixels of the file, or None.
         views: of runs that see further pictures of a sample, input name -> one for each sample.
+        undetected: in how many pictures no face was detected; known once `raw_inputs` has read
+            their landmarks.
     """
 
     names: list[str] = field(default_factory=list)
@@ -58,6 +60,7 @@ class Asked:
     waveforms: list[np.ndarray] = field(default_factory=list)
     boxes: list[np.ndarray | tuple | None] = field(default_factory=list)
     views: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    undetected: int = 0
 
     def unmeasured(self) -> int:
         """How many samples came without any measurement."""
@@ -346,11 +349,10 @@ def raw_inputs(records: tuple, asked: Asked) -> dict[str, list[np.ndarray]]:
     if "measurements" in names:
         raw["measurements"] = asked.measurements
     if "landmarks" in names:
-        images = asked.images
-        points = extract_landmarks(images, [content_digest(image) for image in images])
-        if "image" not in names:
-            frame = names["landmarks"].frame
-            extents = np.array([image.shape[:2] for image in images])
-            points = scale_points(points, extents, (frame, frame))
-        raw["landmarks"] = list(points)
+        record, alone = names["landmarks"], "image" not in names
+        digests = [content_digest(image) for image in asked.images]
+        size = (record.frame, record.frame) if alone else None
+        read = face_points(asked.images, digests, ("landmarks",), record.reading, size)
+        asked.undetected = read.undetected
+        raw["landmarks"] = list(read.arrays["landmarks"])
     return raw

@@ -30,7 +30,7 @@ def run(words: list[str]) -> int:
     check_there(arguments.inputs, read_inputs(find_run(arguments.run, arguments.out)))
     asked_run = AskedRun(arguments)
     explainer = _explainer(asked_run.folder, arguments) if arguments.explain else None
-    predictions, broken, unmeasured = [], [], 0
+    predictions, broken, unmeasured, undetected = [], [], 0, 0
     for asked in asked_in_pieces(arguments.inputs, asked_run.records, arguments.box):
         found = asked_run.answers(asked)
         if explainer:
@@ -40,6 +40,7 @@ def run(words: list[str]) -> int:
         predictions += found
         broken += asked.broken
         unmeasured += asked.unmeasured()
+        undetected += asked.undetected
     if arguments.table:
         with whole_file(arguments.table, "--table") as draft:
             answer_table(predictions).to_csv(draft, index=False)
@@ -52,6 +53,12 @@ def run(words: list[str]) -> int:
         print(
             f"{unmeasured} of {len(predictions)} came without measurements, for which the "
             "means of the training specimens stand in: give a table to answer by both",
+            file=sys.stderr,
+        )
+    if undetected:
+        print(
+            f"in {undetected} of {len(predictions)} no face was detected, so the landmarks were "
+            "read in the whole picture: give pictures that one face fills",
             file=sys.stderr,
         )
     for line in broken:

@@ -15,6 +15,9 @@ from datasets.face_augmentation import FaceAugmentation, LandmarkAugmentation
 from datasets.fer2013 import SIDE
 from datasets.fer_plus import SHARES, VOTES, by_votes, has_votes
 from datasets.images import Fit
+from datasets.landmarks import POINTS
+from datasets.own_data import LANDMARK_READINGS
+from models.inputs import LandmarkInput
 from models.options import Options, option
 from training.losses import SmoothedCrossEntropy, class_weights
 from training.phases import Phase
@@ -24,6 +27,7 @@ FACE = SIDE  # pixels
 JITTER = 0.5  # pixels, of landmarks; dlib reads whole ones
 AVERAGED = 0.05  # share of the steps that averaged weights go back
 CLASS_WEIGHTS = ("all", "train", "none")
+READ_HERE = ("fer2013", "folders")  # data sets whose landmarks are read from their pictures
 
 PUBLISHED = {  # paper 004, sections 5.3.3 and 5.3.4
     "drop": lambda: drop_at(epoch=10, factor=0.2),
@@ -66,6 +70,21 @@ class FaceOptions(Options):
     )
 
 
+@dataclass(frozen=True)
+class LandmarkOptions(FaceOptions):
+    """Options of every model that looks at landmarks."""
+
+    landmark_reading: str | None = option(
+        "of a user's pictures: picture, in the whole picture and in whole pixels; detected, the "
+        "mean of two readings in the box of a face detector, one of them in the mirror image",
+        choices=LANDMARK_READINGS,
+    )
+
+    def landmark_input(self) -> LandmarkInput:
+        """What a model with these options takes."""
+        return LandmarkInput(POINTS, FACE, self.landmark_reading)
+
+
 def read_faces(model, name: str, data_dir, strict: bool, more: tuple[str, ...] = ()) -> Table:
     """The table of a data set, under the labels that the model learns.
 
@@ -77,7 +96,10 @@ def read_faces(model, name: str, data_dir, strict: bool, more: tuple[str, ...] =
     Raises:
         InputError: the votes of FER+ are to be learnt, and there are none.
     """
-    table = load_table(name, data_dir, (*(one.name for one in model.inputs), *more), strict)
+    modalities = (*(one.name for one in model.inputs), *more)
+    readings = [one.reading for one in model.inputs if isinstance(one, LandmarkInput)]
+    told = {"reading": readings[0]} if readings and name in READ_HERE else {}
+    table = load_table(name, data_dir, modalities, strict, **told)
     votes = model.options.votes
     if name != "fer2013":
         if votes and strict:

@@ -8,12 +8,11 @@ import keras
 from keras import layers
 
 from datasets.base import Table
-from datasets.landmarks import POINTS
 from models.base import NNModel
 from models.branches import frozen_part, trained_branch
 from models.emotion.faces import (
     FACE,
-    FaceOptions,
+    LandmarkOptions,
     averaging,
     changed_faces,
     how_faces_are_learnt,
@@ -24,7 +23,7 @@ from models.emotion.gated_fusion import GatedFusion, Known, Present
 from models.emotion.nn1 import NN1
 from models.emotion.nn2 import NN2
 from models.explanation.anatomy import JOINED, Anatomy
-from models.inputs import ImageInput, LandmarkInput
+from models.inputs import ImageInput
 from models.options import option
 from training.phases import Phase
 
@@ -35,7 +34,7 @@ UNITS = 64  # of the gated fusion
 
 
 @dataclass(frozen=True)
-class FinalNNOptions(FaceOptions):
+class FinalNNOptions(LandmarkOptions):
     """Options of FinalNN."""
 
     MEASURED_WITH = 25_838
@@ -46,6 +45,7 @@ class FinalNNOptions(FaceOptions):
             "batch_size": 32,
             "schedule": "constant",
             "class_weights": "all",
+            "landmark_reading": "picture",
             "combine": "decisions",
             "label_smoothing": 0.0,
             "averaged": False,
@@ -57,6 +57,7 @@ class FinalNNOptions(FaceOptions):
             "learning_rate": 1e-3,
             "schedule": "cosine",
             "class_weights": "none",
+            "landmark_reading": "detected",
             "combine": "gated",
             "stored_views": 4,
             "label_smoothing": 0.1,
@@ -99,8 +100,11 @@ class FinalNN(NNModel):
     """
 
     Options = FinalNNOptions
-    inputs = (ImageInput(FACE, FACE), LandmarkInput(POINTS, FACE))
     anatomy = Anatomy(parts=("image", "landmarks"))
+
+    @property
+    def inputs(self):
+        return (ImageInput(FACE, FACE), self.options.landmark_input())
 
     def read_table(self, name: str, data_dir, strict: bool = True) -> Table:
         return read_faces(self, name, data_dir, strict)
@@ -164,10 +168,12 @@ class FinalNN(NNModel):
 
     def _branch(self, model_class, run, output, name) -> keras.Model:
         options = self.options
+        told = {"class_weights": options.class_weights, "votes": options.votes}
+        read = {} if model_class is NN1 else {"landmark_reading": options.landmark_reading}
 
         def fits(config: dict) -> bool:
-            return run is not None or config["preset"] == options.preset
+            same = all(config.get(option) == value for option, value in read.items())
+            return same and (run is not None or config["preset"] == options.preset)
 
-        told = {"class_weights": options.class_weights, "votes": options.votes}
-        branch = trained_branch(self, model_class, run, fits, **told)
+        branch = trained_branch(self, model_class, run, fits, **told, **read)
         return frozen_part(branch, output, name)

@@ -9,12 +9,12 @@ import numpy as np
 from keras import layers
 
 from datasets.base import Table
-from datasets.landmarks import IBUG_PARTS, PARTS, POINTS
+from datasets.landmarks import IBUG_PARTS, PARTS
 from models.base import NNModel
 from models.emotion.alignment import AlignLandmarks, LandmarkGeometry
 from models.emotion.faces import (
     FACE,
-    FaceOptions,
+    LandmarkOptions,
     averaging,
     changed_landmarks,
     how_faces_are_learnt,
@@ -23,7 +23,6 @@ from models.emotion.faces import (
 )
 from models.emotion.mirror import MeanOfMirror, WithMirroredPoints
 from models.fused_batch_norm import MOMENTUM
-from models.inputs import LandmarkInput
 from models.options import option
 from training.phases import Phase
 
@@ -33,7 +32,7 @@ WORST_SHARE = 0.1  # of the training faces, without weight by --landmark-quality
 
 
 @dataclass(frozen=True)
-class NN2Options(FaceOptions):
+class NN2Options(LandmarkOptions):
     """Options of NN2."""
 
     MEASURED_WITH = 25_838
@@ -49,6 +48,7 @@ class NN2Options(FaceOptions):
             "parts": "paper",
             "per_part": False,
             "normalise": False,
+            "landmark_reading": "picture",
             "landmark_quality": "ignore",
             "augmentation": "none",
             "label_smoothing": 0.0,
@@ -66,6 +66,7 @@ class NN2Options(FaceOptions):
             "parts": "ibug",
             "per_part": False,
             "normalise": False,
+            "landmark_reading": "detected",
             "landmark_quality": "ignore",
             "augmentation": "faces",
             "label_smoothing": 0.1,
@@ -108,7 +109,10 @@ class NN2(NNModel):
     """
 
     Options = NN2Options
-    inputs = (LandmarkInput(POINTS, FACE),)
+
+    @property
+    def inputs(self):
+        return (self.options.landmark_input(),)
 
     def read_table(self, name: str, data_dir, strict: bool = True) -> Table:
         scored = ("landmark_quality",) * (self.options.landmark_quality != "ignore")
