@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from datasets.emotions import EMOTIONS
+from datasets.errors import InputError
 from datasets.landmarks import IBUG_PARTS, PARTS
 from datasets.synthetic import faces
 from models.emotion.faces import sample_weights
@@ -139,13 +140,19 @@ def test_the_heads_have_the_papers_sizes_and_rates(data, branches, combine, para
     assert all("uses the run" in note for note in model.notes)
 
 
+def test_a_branch_that_learnt_other_readings_of_landmarks_is_refused(data, branches):
+    options = {"landmark_reading": "detected", "landmark_run": "NN2/first"}
+    with pytest.raises(InputError, match="first was trained with other options"):
+        built(FinalNN, data, branches, **options)
+
+
 def test_the_fusion_sees_what_its_branches_say(data, branches):
     model = built(FinalNN, data, branches, combine="decisions")
     arrays = {name: array[:6] for name, array in data[0].modalities.items()}
     joined = model.model.predict(arrays, verbose=0)["features"]
     for index, branch in enumerate((NN1, NN2)):
         alone = branch.loadModel(branches / branch.name() / "first")
-        own = {record.name: arrays[record.name] for record in branch.inputs}
+        own = {record.name: arrays[record.name] for record in alone.inputs}
         answers = alone.model.predict(own, verbose=0)["probabilities"]
         np.testing.assert_allclose(joined[:, 7 * index : 7 * index + 7], answers, atol=1e-6)
 
@@ -227,8 +234,6 @@ def test_literal_mode_keeps_the_dropout(data, branches):
 
 
 def test_other_data_or_another_split_is_refused_as_a_branch(data, branches):
-    from datasets.errors import InputError
-
     model = FinalNN(FinalNN.Options(preset="paper", seed=5, image_run="NN1/first"), branches)
     model.split_table(data[0])
     with pytest.raises(InputError, match="other data or another split"):

@@ -112,6 +112,7 @@ def nn1(folder, **told):
     return NN1(NN1.Options("fer2013", str(folder), **quick, **told), folder / "out", "one")
 
 
+@pytest.mark.usefixtures("small_nn1")
 def test_a_model_is_told_of_votes_and_learns_them_where_it_is_asked_to(folder):
     write_votes(folder, {0: [4, 0, 0, 0, 5, 0, 0, 0, 0, 0]})
     plain, soft = nn1(folder), nn1(folder, votes=True)

@@ -4,6 +4,7 @@ import keras
 import pytest
 
 from models.emotion.nn1 import NN1
+from models.emotion.nn2 import NN2
 from tests.typed import typed
 
 pytestmark = pytest.mark.usefixtures("small_nn1", "undrawn")
@@ -13,6 +14,7 @@ def test_a_fusion_interrupted_in_a_branch_goes_on_there(
     capsys, caplog, tmp_path, monkeypatch, few_faces
 ):
     monkeypatch.setattr("training.callbacks.CHECKPOINT_SECONDS", 0)
+    monkeypatch.setitem(NN2.Options.PRESETS["recommended"], "epochs", 1)
     prepare = NN1.prepareModel
 
     def interrupted(model):
