@@ -45,7 +45,12 @@ def run(words: list[str]) -> int:
         with whole_file(arguments.table, "--table") as draft:
             answer_table(predictions).to_csv(draft, index=False)
     if arguments.json:
-        told = {"predictions": predictions, "without_measurements": unmeasured, "errors": broken}
+        told = {
+            "predictions": predictions,
+            "without_measurements": unmeasured,
+            "without_detected_face": undetected,
+            "errors": broken,
+        }
         print_json(asked_run.to_json() | told)
     elif arguments.table:
         print(f"{len(predictions)} answers written to {arguments.table}")

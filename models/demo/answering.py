@@ -33,12 +33,14 @@ class OneAnswer:
         sheet: its explanation, drawn.
         pictures: (picture, caption) of the nearest training specimens whose picture is there.
         unmeasured: whether the run takes measurements and none were given.
+        undetected: whether its landmarks were read in a picture in which no face was detected.
     """
 
     prediction: dict
     sheet: Image.Image
     pictures: list[tuple[Image.Image, str]]
     unmeasured: bool
+    undetected: bool
 
 
 @dataclass
@@ -49,12 +51,14 @@ class ManyAnswers:
         table: one row per answer.
         broken: a line for each file that could not be read.
         unmeasured: how many came without measurements that the run takes.
+        undetected: in how many no face was detected, where the run reads landmarks in one.
         is_cut: whether the time was over before the last file.
     """
 
     table: pd.DataFrame
     broken: list[str] = field(default_factory=list)
     unmeasured: int = 0
+    undetected: int = 0
     is_cut: bool = False
 
 
@@ -94,7 +98,7 @@ class Answerer:
                 raise InputError(asked.broken[0])
             predictions = self.run.answers(asked)
             self.explainer.explain_all(asked, predictions)
-            unmeasured = bool(asked.unmeasured())
+            unmeasured, undetected = bool(asked.unmeasured()), bool(asked.undetected)
         found = predictions[0]
         kept = [(self.explainer.picture_of(one["key"]), one) for one in found["nearest"]]
         pictures = [
@@ -105,7 +109,7 @@ class Answerer:
         file = Path(found["explanation"].pop("file"))
         sheet = Image.open(io.BytesIO(file.read_bytes()))
         file.unlink()
-        return OneAnswer(found, sheet, pictures, unmeasured)
+        return OneAnswer(found, sheet, pictures, unmeasured, undetected)
 
     def many(self, uploads: list[Path], told: Callable[[int], None]) -> ManyAnswers:
         """The answers for a batch.
@@ -127,6 +131,7 @@ class Answerer:
                 predictions += self.run.answers(asked)
                 found.broken += [without_places(line) for line in asked.broken]
                 found.unmeasured += asked.unmeasured()
+                found.undetected += asked.undetected
                 told(len(predictions))
             if not predictions:
                 raise InputError(f"nothing could be read: {(found.broken or ['no time'])[0]}")

@@ -182,6 +182,11 @@ def _many(answerer: Answerer) -> None:
             )
         if found.unmeasured:
             lines.append(f"{found.unmeasured} came without measurements: training means stand in.")
+        if found.undetected:
+            lines.append(
+                f"In {found.undetected} no face was detected: their landmarks are those of the "
+                "whole picture."
+            )
         lines += [f"- could not be read: `{line.replace('`', '')}`" for line in found.broken[:20]]
         if len(found.broken) > 20:
             lines.append(f"- and {len(found.broken) - 20} more")
@@ -231,6 +236,8 @@ def _words(found: OneAnswer) -> str:
         lines.append(f"It was based on: {weighed}.")
     if found.unmeasured:
         lines.append("No measurements were given: the means of the training specimens stand in.")
+    if found.undetected:
+        lines.append("No face was detected: the landmarks are those of the whole picture.")
     return "\n\n".join(lines)
 
 
