@@ -5,9 +5,9 @@
 Each model is trained for a few epochs by its own `train`: with its pipeline, and with batches of
 the first epoch that are kept in memory, in turn. Of both the fastest epoch of each phase counts,
 without the first, which compiles. The share is what the pipeline adds, of its epoch; it can come
-out below 0 by chance. `--samples` shortens the epochs; `--set NAME=VALUE` sets an option, such as
-the trained networks to build on (`image_run`, `landmark_run` of FinalNN, `networks` of
-TransferMLP).
+out below 0 by chance. `--samples` shortens the epochs; `--set NAME=VALUE` sets an option of those
+models that have it, such as `weights` of pretrained backbones, or the trained networks to build on
+(`image_run`, `landmark_run` of FinalNN, `networks` of TransferMLP).
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", action="append", choices=MODELS, required=True)
     parser.add_argument("--data-dir", action="append", help="of each --model, in their order")
-    parser.add_argument("--weights", help="of pretrained backbones")
     parser.add_argument("--preset", default="recommended")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--samples", type=int, help="of each part, at most")
@@ -41,6 +40,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if len(arguments.model) != len(arguments.data_dir or ()):
         parser.error("one --data-dir is needed for each --model")
+    if not all("=" in one for one in arguments.set):
+        parser.error("--set takes NAME=VALUE")
+    arguments.set = dict(one.split("=", 1) for one in arguments.set)
+    for option in arguments.set:
+        if not any(option in _options(name) for name in arguments.model):
+            parser.error(f"--set {option}: no such option of {' or '.join(arguments.model)}")
     rows = [
         row
         for name, place in zip(arguments.model, arguments.data_dir, strict=True)
@@ -53,6 +58,10 @@ def main() -> None:
             f"{row['model']:20} {row['phase']:24} {1000 * row['pipeline']:10.2f} "
             f"{1000 * row['memory']:12.2f} {100 * row['share']:7.1f} %"
         )
+
+
+def _options(name: str) -> set[str]:
+    return {one.name for one in dataclasses.fields(model_class(name).Options)}
 
 
 def _measured(name: str, data_dir: str, arguments) -> list[dict]:
@@ -90,13 +99,10 @@ def _seconds(name: str, data_dir: str, arguments) -> dict[str, float]:
     chosen = model_class(name)
     words = {"data_dir": data_dir, "epochs": EPOCHS}
     words |= {"preset": arguments.preset} if arguments.preset in chosen.Options.PRESETS else {}
-    told = dict(one.split("=", 1) for one in arguments.set)
-    told |= {"weights": arguments.weights} if arguments.weights else {}
-    fields = {one.name for one in dataclasses.fields(chosen.Options)}
     words |= {
         option: int(value) if value.isdecimal() else value
-        for option, value in told.items()
-        if option in fields
+        for option, value in arguments.set.items()
+        if option in _options(name)
     }
     with tempfile.TemporaryDirectory() as out:
         model = chosen(chosen.Options(**words), out, "run")
