@@ -24,7 +24,7 @@ from training.phases import Phase
 from training.schedules import drop_at, schedule
 
 FACE = SIDE  # pixels
-JITTER = 0.5  # pixels, of landmarks; dlib reads whole ones
+JITTER = 0.2  # pixels, of landmarks
 AVERAGED = 0.05  # share of the steps that averaged weights go back
 CLASS_WEIGHTS = ("all", "train", "none")
 READ_HERE = ("fer2013", "folders")  # data sets whose landmarks are read from their pictures
