@@ -21,6 +21,8 @@ TOUCHES = 6  # how often a value between layers is written or read in a training
 UPDATES = 10  # and a weight, with what the optimizer keeps of it
 LONG = 3 * 3600  # seconds that are worth a warning
 FEW = 2  # training samples of a class, likewise
+UNEVEN = 10  # times as many training samples in the largest class as in the smallest
+EVEN = {"class_weights": "train", "long_tail": "adjusted"}  # option -> value against that
 
 
 class Work(NamedTuple):
@@ -80,7 +82,7 @@ def training_seconds(network: keras.Model, phases: Iterable, samples: int) -> fl
 
 
 def forecast(model) -> list[str]:
-    """Lines on how long a prepared model will train, with warnings where that is of little use.
+    """Lines on how long a prepared model will train, and where that is of little use or lopsided.
 
     Args:
         model: NNModel, prepared.
@@ -97,7 +99,23 @@ def forecast(model) -> list[str]:
             f"warning: {few:,} of {len(counts):,} classes have at most {FEW} training samples, "
             f"from which no network learns much: {_coarser(model)}"
         )
-    return lines
+    return lines + _uneven(model.options, counts)
+
+
+def _uneven(options, counts: np.ndarray) -> list[str]:
+    """What can be done about large and small classes, where nothing is done."""
+    times = counts.max() / max(1, counts.min())
+    ways = [
+        f"--{name.replace('_', '-')} {value}"
+        for name, value in EVEN.items()
+        if getattr(options, name, value) == "none"
+    ]
+    if times < UNEVEN or not ways:
+        return []
+    return [
+        f"the largest class has {times:.0f} times the training samples of the smallest, and answers "
+        f"lean towards the large ones: {' or '.join(ways)} gives each class the same weight"
+    ]
 
 
 def _shorter(options, seconds: float) -> str:

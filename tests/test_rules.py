@@ -130,6 +130,19 @@ def test_a_long_training_is_warned_of_with_what_would_shorten_it(monkeypatch):
     assert "--epochs 6 takes about 60 minutes" in warning and "--image-size 112" in warning
 
 
+@pytest.mark.parametrize(
+    ("option", "flag"),
+    [("class_weights", "--class-weights train"), ("long_tail", "--long-tail adjusted")],
+)
+def test_uneven_classes_are_told_with_the_flag_against_it(monkeypatch, option, flag):
+    (_, line) = told(600, [90, 9, 30], monkeypatch, **{option: "none"})
+    assert line.startswith("the largest class has 10 times the training samples of the smallest")
+    assert flag in line
+    assert len(told(600, [80, 9, 30], monkeypatch, **{option: "none"})) == 1
+    assert len(told(600, [90, 9, 30], monkeypatch, **{option: flag.split()[1]})) == 1
+    assert len(told(600, [90, 9, 30], monkeypatch)) == 1  # nothing can be done
+
+
 def test_classes_of_one_or_two_samples_are_warned_of_where_most_are_so(monkeypatch):
     (_,) = told(600, [2, 9, 9], monkeypatch)
     warning = told(600, [2, 1, 9], monkeypatch)[1]
