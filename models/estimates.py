@@ -113,8 +113,8 @@ def _uneven(options, counts: np.ndarray) -> list[str]:
     if times < UNEVEN or not ways:
         return []
     return [
-        f"the largest class has {times:.0f} times the training samples of the smallest, and answers "
-        f"lean towards the large ones: {' or '.join(ways)} gives each class the same weight"
+        f"the largest class has {times:.0f} times the training samples of the smallest, so "
+        f"answers lean towards large ones: {' or '.join(ways)} gives each class the same weight"
     ]
 
 
