@@ -54,7 +54,10 @@ class FrozenBackboneOptions(BackboneOptions):
     )
     fine_tune_epochs: int | None = option("epochs of the second phase", minimum=0)
     fine_tune_rate: float | None = option("learning rate of the second phase", 3e-4, above=0.0)
-
+    whiten: bool | None = option(
+        "features of the frozen backbone by their spread within classes, as a linear discriminant "
+        "analysis takes them"
+    )
     refit: bool | None = option(
         "train once more from the beginning on the training and the validation part together, and "
         "keep that network; what the validation part is for (confidence, 'other') it has done by "
@@ -63,6 +66,11 @@ class FrozenBackboneOptions(BackboneOptions):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.whiten and self.trains_whole:
+            raise InputError(
+                "--whiten learns from a frozen backbone, and here all of it trains: leave it out, "
+                "or give --weights and no --unfreeze all"
+            )
         if self.refit and self.patience:
             raise InputError(
                 "--refit leaves no validation part that could tell when to stop: leave --patience "

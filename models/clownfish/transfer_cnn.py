@@ -28,6 +28,7 @@ from models.pretrained import (
     find_backbone,
     pool,
 )
+from models.whitening import CentroidDense, Whiten
 from training.phases import mixing
 
 PAPER_CROP = 224 / 256
@@ -58,6 +59,7 @@ class TransferCNNOptions(PhotographOptions, FrozenBackboneOptions):
             "image_size": 224,
             "normalise": "paper",
             "pooling": "average",
+            "whiten": False,
             "batch_norm": "train",
             "dropout": 0.0,
             "fine_tune_epochs": 0,
@@ -84,6 +86,9 @@ class TransferCNNOptions(PhotographOptions, FrozenBackboneOptions):
         },
     }
 
+    RECOMMENDED_FROZEN = {"whiten": True}
+    RECOMMENDED_WHOLE = {"whiten": False}
+
     normalise: str | None = option(
         "pixels: backbone, as it was trained; train, by the training pixels; paper, by the "
         "statistics of the authors' code",
@@ -94,12 +99,18 @@ class TransferCNNOptions(PhotographOptions, FrozenBackboneOptions):
         choices=("inference", "train"),
     )
 
+    def _choose_preset(self):
+        super()._choose_preset()
+        if self.preset == "recommended":
+            self._fill_in(self.RECOMMENDED_WHOLE if self.trains_whole else self.RECOMMENDED_FROZEN)
+
 
 class TransferCNN(NNModel):
     """A pretrained backbone and a new last layer.
 
     Input `image`, (batch, side, side, 3), 0 to 255. Outputs: `features` (batch, width), the pooled
-    feature map, also as `embedding`, and `probabilities` (batch, classes).
+    feature map, `embedding`, the same or, with `whiten`, (batch, 400) whitened and of length 1, and
+    `probabilities` (batch, classes).
     """
 
     Options = TransferCNNOptions
@@ -137,7 +148,15 @@ class TransferCNN(NNModel):
 
         image = keras.Input(self.inputs[0].fitted_shape, name="image")
         width = backbone.output.shape[-1]
-        answer = layers.Dense(
+        pooled = embedded = pool(backbone(self._pixels(image)), options.pooling)
+        if options.whiten:
+            seen = Whiten(dtype="float32", name="whiten")(pooled)
+            embedded = layers.UnitNormalization(dtype="float32", name="embedding")(seen)
+        kept = embedded
+        if options.dropout:
+            kept = layers.Dropout(options.dropout, name="dropout")(embedded)
+        dense = CentroidDense if options.whiten else layers.Dense
+        answer = dense(
             classes,
             activation="softmax",
             dtype="float32",
@@ -145,12 +164,7 @@ class TransferCNN(NNModel):
             **torch_start(width),
         )
 
-        pooled = pool(backbone(self._pixels(image)), options.pooling)
-        kept = (
-            layers.Dropout(options.dropout, name="dropout")(pooled) if options.dropout else pooled
-        )
-
-        outputs = {"features": pooled, "embedding": pooled, "probabilities": answer(kept)}
+        outputs = {"features": pooled, "embedding": embedded, "probabilities": answer(kept)}
         self.model = keras.Model({"image": image}, outputs, name="network")
 
     def prepareModel(self):

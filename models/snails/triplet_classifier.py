@@ -149,10 +149,6 @@ class TripletClassifierOptions(FrozenBackboneOptions):
         "see every picture as it is, turned by 10 degrees to either side, and smaller: an epoch "
         "learns from one of these, an answer comes from all"
     )
-    whiten: bool | None = option(
-        "features of the frozen backbone by their spread within classes, as a linear discriminant "
-        "analysis takes them"
-    )
     augmentation: str | None = option(
         "paper: quarter turns and noise; strong: cut, turned a little and lit differently; turned: "
         "strong, and quarter turns; randaugment: cut, and two changes of many; none",
@@ -200,11 +196,6 @@ class TripletClassifierOptions(FrozenBackboneOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.whiten and self.trains_whole:
-            raise InputError(
-                "--whiten learns from a frozen backbone, and here all of it trains: leave it out, "
-                "or give --weights and no --unfreeze all"
-            )
         if self.flip and self.chiral:
             raise InputError(
                 "--flip: a mirrored dextral shell is a sinistral one, and such snails exist, so "
