@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from datasets.errors import InputError
 from datasets.synthetic import reef
 from models.clownfish.transfer_cnn import TransferCNN
 from models.pretrained import backbone_note
@@ -53,3 +54,35 @@ def test_the_head_learns_from_stored_views_or_from_new_ones_in_every_epoch(
     assert head.augment is not None
     assert head.views == stored
     assert any("stored views" in note for note in model.notes) == bool(stored)
+
+
+def test_a_head_on_few_pictures_begins_where_a_discriminant_analysis_ends(monkeypatch, tmp_path):
+    monkeypatch.setattr("models.pretrained.build_backbone", tiny_backbone)
+    small = {"unfreeze": "none", "image_size": 32, "augmentation": "none", "stored_views": 0}
+    told = {"epochs": 1, "learning_rate": 1e-9, "schedule": "constant", "dropout": 0.0}
+    model = TransferCNN(
+        TransferCNN.Options(data_dir="fish", species="3", **small, **told), tmp_path, "run"
+    )
+    model.split_table(reef.load(80))
+    model.createArchitecture()
+    model.prepareModel()
+    model.train()
+    answers = {
+        part: model.model.predict(model.fitted(model.table.take(rows)), verbose=0)
+        for part, rows in (("train", model.splits.train), ("test", model.splits.test))
+    }
+    seen, targets = answers["train"]["embedding"], model.table.targets[model.splits.train]
+    np.testing.assert_allclose(np.linalg.norm(seen, axis=1), 1, rtol=1e-5)
+    centroids = np.stack([seen[targets == index].mean(axis=0) for index in range(3)])
+    centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
+    nearest = (answers["test"]["embedding"] @ centroids.T).argmax(axis=1)
+    np.testing.assert_array_equal(answers["test"]["probabilities"].argmax(axis=1), nearest)
+
+
+def test_whitening_is_of_a_frozen_backbone_and_not_of_the_paper():
+    assert TransferCNN.Options(data_dir="fish").whiten
+    assert not TransferCNN.Options(preset="paper", data_dir="fish").whiten
+    for whole in ({"weights": "none"}, {"unfreeze": "all"}):
+        assert not TransferCNN.Options(data_dir="fish", **whole).whiten
+        with pytest.raises(InputError, match="--whiten learns from a frozen backbone"):
+            TransferCNN.Options(data_dir="fish", whiten=True, **whole)
