@@ -13,6 +13,10 @@ reason and stands in `config.json` like a flag that was typed.
 | `batch_size` | it is above n / 8 | n / 8, so that an epoch has eight steps; 8 at least |
 | `unfreeze` | n is below 100 | `none`: the backbone stays frozen |
 
+The last rule saves a quarter of the time: with 40 and 80 training pictures of two clownfish, three
+draws each, the frozen network is right on 88.5 and 91.0 %, the fine-tuned one on 88.7 and 91.0
+(`models/clownfish/README.md`).
+
 On a demonstration set nothing is decided, as its settings were made for it. Nor is anything by
 
 - the size of the pictures: enlarged ones are told better. Fish made 64 px small are named rightly
