@@ -151,7 +151,7 @@ class NNModel(abc.ABC):
                 )
         self.table, self.splits, self.labels = table, splits, table.labels
         if not self.is_loaded:
-            decisions = rules.decide(self.options, len(splits.train))
+            decisions = rules.decide(self.options, len(splits.train), len(table.labels))
             self.options = rules.decided(self.options, decisions)
             self.notes += [f"chosen by itself: {decision}" for decision in decisions]
         self.seed_weights()

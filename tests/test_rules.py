@@ -20,6 +20,8 @@ RECOMMENDED = [
     "MelDCNN", "TransferMLP",
 ]  # fmt: skip
 
+CLASSES = 7
+
 
 def options(name="NN1", **values):
     chosen = model_class(name).Options
@@ -36,7 +38,7 @@ def test_nothing_is_decided_where_there_are_as_many_samples_as_measured_with(nam
     made = options(name)
     assert made.preset == "recommended" and made.MEASURED_WITH > 0
     for samples in (made.MEASURED_WITH, int(made.MEASURED_WITH * 1.4), made.MEASURED_WITH // 1.4):
-        assert "epochs" not in values_of(decide(made, int(samples)))
+        assert "epochs" not in values_of(decide(made, int(samples), CLASSES))
 
 
 @pytest.mark.parametrize(
@@ -47,31 +49,46 @@ def test_epochs_go_by_the_root_of_the_samples_and_batches_by_eighths_and_sixteen
     times, epochs, batch
 ):
     made = options(epochs=None)
-    found = values_of(decide(made, round(made.MEASURED_WITH * times)))
+    found = values_of(decide(made, round(made.MEASURED_WITH * times), CLASSES))
     assert (found["epochs"], found.get("batch_size", 64)) == (epochs, batch)
 
 
 def test_ranks_are_scaled_with_the_epochs_and_a_handful_of_pictures_leaves_a_backbone_frozen():
     made = options("MultiViewClassifier")
-    found = values_of(decide(made, MultiViewClassifier.Options.MEASURED_WITH * 4))
+    found = values_of(decide(made, MultiViewClassifier.Options.MEASURED_WITH * 4, CLASSES))
     assert (found["epochs"], found["rank_epochs"]) == (6, 2)
-    few, enough = (values_of(decide(options("TransferCNN"), count)) for count in (99, 100))
+    few, enough = (values_of(decide(options("TransferCNN"), count, CLASSES)) for count in (99, 100))
     assert few["unfreeze"] == "none" and "unfreeze" not in enough
 
 
+def test_few_pictures_of_a_class_are_whitened_and_many_are_not():
+    made = options("TransferCNN", weights="imagenet")
+    assert made.whiten and "whiten" not in values_of(decide(made, 200, 2))
+    decision = next(one for one in decide(made, 202, 2) if one.option == "whiten")
+    assert str(decision).startswith("--no-whiten: 101 training samples of a class")
+    assert not decided(made, (decision,)).whiten
+    assert "whiten" not in values_of(
+        decide(options("TransferCNN", weights="imagenet", whiten=True), 485, 2)
+    )
+    # Where it was measured to be of use with any number it stays.
+    assert "whiten" not in values_of(
+        decide(options("MultiViewClassifier", weights="imagenet"), 10_000, 2)
+    )
+
+
 def test_what_the_user_has_set_and_every_other_preset_stay_as_they_are():
-    assert values_of(decide(options(epochs=60, batch_size=64), 100)) == {}
-    assert decide(options(preset="paper"), 100) == ()
-    assert decide(NN1.Options(), 100) == ()  # a demonstration set
+    assert values_of(decide(options(epochs=60, batch_size=64), 100, CLASSES)) == {}
+    assert decide(options(preset="paper"), 100, CLASSES) == ()
+    assert decide(NN1.Options(), 100, CLASSES) == ()  # a demonstration set
     made = options()
-    chosen = decided(made, decide(made, 100))
-    assert decide(chosen, 100) == ()  # once it has decided
+    chosen = decided(made, decide(made, 100, CLASSES))
+    assert decide(chosen, 100, CLASSES) == ()  # once it has decided
     assert NN1.Options.from_json(chosen.to_json()) == chosen
     assert f"--epochs {chosen.epochs}" in chosen.command("NN1")
 
 
 def test_a_decision_says_why():
-    line = str(decide(options(), 2000)[0])
+    line = str(decide(options(), 2000, CLASSES)[0])
     assert line.startswith("--epochs 216: 60 were measured with 25,838 training samples")
     assert line.endswith("here are 2,000")
 
@@ -151,9 +168,11 @@ def test_classes_of_one_or_two_samples_are_warned_of_where_most_are_so(monkeypat
 
 def test_a_run_is_known_again_by_what_the_rules_made_of_its_options(tmp_path):
     made = options()
-    chosen = decided(made, decide(made, 2000))
+    chosen = decided(made, decide(made, 2000, CLASSES))
     (tmp_path / "config.json").write_text(json.dumps(chosen.to_json()))
-    (tmp_path / "metrics.json").write_text(json.dumps({"train": {"n": 2000}}))
+    (tmp_path / "metrics.json").write_text(
+        json.dumps({"train": {"n": 2000, "labels": list("abcdefg")}})
+    )
     assert trained_as(tmp_path, made)
     assert trained_as(tmp_path, chosen)
     assert not trained_as(tmp_path, options(epochs=60))  # asked for, so not decided about

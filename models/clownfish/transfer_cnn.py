@@ -45,6 +45,7 @@ class TransferCNNOptions(PhotographOptions, FrozenBackboneOptions):
         "epochs": 15,
     }
     MEASURED_WITH = 485
+    WHITEN_UP_TO = 100  # training samples of a class; with more, whitening is of no use
     PRESETS = {
         "paper": {
             "split_rule": "holdout",
