@@ -100,8 +100,9 @@ def decided(options, decisions: tuple[Decision, ...]):
 
 def trained_as(folder: Path, options) -> bool:
     """Whether a saved run was trained with these options, and what the rules have made of them."""
-    judged = read_json(folder, "metrics.json")["train"]
-    chosen = decided(options, decide(options, judged["n"], len(judged["labels"])))
+    samples = read_json(folder, "metrics.json")["train"]["n"]
+    classes = len(read_json(folder, "labels.json"))
+    chosen = decided(options, decide(options, samples, classes))
     return same_training(read_json(folder, "config.json"), chosen.to_json())
 
 

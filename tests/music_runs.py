@@ -13,6 +13,7 @@ def write_run(folder, config, figures, parts=("train", "validation", "test")):
     }
     for name, content in {
         "config": config, "metrics": metrics, "metadata": {"provenance": "made for a test"},
+        "labels": ["ambient", "drone"],
     }.items():  # fmt: skip
         (folder / f"{name}.json").write_text(json.dumps(content))
 

@@ -170,9 +170,8 @@ def test_a_run_is_known_again_by_what_the_rules_made_of_its_options(tmp_path):
     made = options()
     chosen = decided(made, decide(made, 2000, CLASSES))
     (tmp_path / "config.json").write_text(json.dumps(chosen.to_json()))
-    (tmp_path / "metrics.json").write_text(
-        json.dumps({"train": {"n": 2000, "labels": list("abcdefg")}})
-    )
+    (tmp_path / "metrics.json").write_text(json.dumps({"train": {"n": 2000}}))
+    (tmp_path / "labels.json").write_text(json.dumps(list("abcdefg")))
     assert trained_as(tmp_path, made)
     assert trained_as(tmp_path, chosen)
     assert not trained_as(tmp_path, options(epochs=60))  # asked for, so not decided about
