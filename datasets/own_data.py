@@ -32,9 +32,10 @@ PART_NAMES = {
     "privatetest": "test",
 }
 UNREADABLE_SHARE = 0.01
-# picture: the whole picture is the face's box, points in whole pixels, as in paper 004; detected:
-# the mean of two readings in the box of a detector, see datasets/detected_landmarks.py.
-LANDMARK_READINGS = ("picture", "detected")
+LANDMARK_READINGS = {  # and how a card says it: of paper 004, and of datasets/detected_landmarks.py
+    "picture": "dlib's 68 points, the whole picture as box",
+    "detected": "the mean of dlib's 68 points in a detected box and in its mirror image",
+}
 
 
 @dataclass(frozen=True)

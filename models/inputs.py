@@ -14,6 +14,7 @@ import numpy as np
 
 from datasets.columns import Column
 from datasets.images import Fit, fit_images
+from datasets.own_data import LANDMARK_READINGS
 from datasets.picture_files import FittedFiles, PictureFiles
 from datasets.pictures import Pictures
 from datasets.recordings import Recordings
@@ -68,12 +69,6 @@ class ImageInput(Fit):
         )
 
 
-READ = {  # how a card says that landmarks are read
-    "picture": "dlib's 68 points, the whole picture as box",
-    "detected": "the mean of dlib's 68 points in a detected box and in its mirror image",
-}
-
-
 @dataclass(frozen=True)
 class LandmarkInput:
     """Points of a face in pixels: raw float32 (batch, points, 2), x to the right and y down.
@@ -115,7 +110,7 @@ class LandmarkInput:
         return (
             f"float32, (batch, {self.points}, 2), x and y in pixels of the image given beside it "
             f"(without an image: of a face crop of {self.frame}x{self.frame} pixels); "
-            f"{READ[self.reading]}"
+            f"{LANDMARK_READINGS[self.reading]}"
         )
 
 

@@ -144,7 +144,7 @@ def _unfreeze(options, samples: int) -> Decision | None:
 
 def _whiten(options, each: float) -> Decision | None:
     most = getattr(options, "WHITEN_UP_TO", None)
-    if "whiten" not in options.preset_fields or most is None or each <= most or not options.whiten:
+    if "whiten" not in options.preset_fields or most is None or each <= most:
         return None
     reason = f"{each:.0f} training samples of a class tell more than their spread does"
     return _changed(options, "whiten", False, reason)

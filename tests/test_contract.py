@@ -31,9 +31,10 @@ from training.epochs import compute
 
 ROOT = Path(__file__).resolve().parents[1]
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
-# A SavedModel computes in TensorFlow, whatever trained it. What NN2 embeds can be tens, of which
-# float32 keeps seven digits.
-SAME = {"atol": 1e-5, "rtol": 1e-5} if ON_TENSORFLOW else {"atol": 1e-4, "rtol": 1e-4}
+# A SavedModel computes in TensorFlow, whatever trained it.
+SAME = {"atol": 1e-5} if ON_TENSORFLOW else {"atol": 1e-4, "rtol": 1e-4}
+# What NN2 embeds can be tens, of which float32 keeps seven digits.
+ALIKE = {"probabilities": SAME, "embedding": {"rtol": 1e-5} | SAME}
 ALONE = [name for name in MODELS if name not in ("FinalNN", "TransferMLP")]  # no branches to train
 
 
@@ -116,8 +117,8 @@ def test_three_ways_of_loading_agree_on_raw_input(trained):
         layer = keras.layers.TFSMLayer(trained.folder / "savedmodel", call_endpoint="serve")(raw)
     for name in ("probabilities", "embedding"):
         np.testing.assert_allclose(loaded[name], ours[name], atol=1e-6)
-        np.testing.assert_allclose(serving[name].numpy(), ours[name], **SAME)
-        np.testing.assert_allclose(np.asarray(layer[name]), ours[name], **SAME)
+        np.testing.assert_allclose(serving[name].numpy(), ours[name], **ALIKE[name])
+        np.testing.assert_allclose(np.asarray(layer[name]), ours[name], **ALIKE[name])
     labels = [trained.table.labels[index] for index in ours["probabilities"].argmax(axis=1)]
     assert [label.decode() for label in serving["label"].numpy()] == labels
 
@@ -277,7 +278,7 @@ def test_the_cards_request_fits_tensorflow_serving(trained, server, monkeypatch)
     with np.load("examples.npz") as examples:
         expected = trained.predict({one.name: examples[one.name][:1] for one in trained.inputs})
     for name in ("probabilities", "embedding"):
-        np.testing.assert_allclose(names["answer"][name], expected[name], **SAME)
+        np.testing.assert_allclose(names["answer"][name], expected[name], **ALIKE[name])
     best = expected["probabilities"][0].argmax()
     assert names["answer"]["label"] == [trained.table.labels[best]]
 

@@ -87,9 +87,6 @@ class TransferCNNOptions(PhotographOptions, FrozenBackboneOptions):
         },
     }
 
-    RECOMMENDED_FROZEN = {"whiten": True}
-    RECOMMENDED_WHOLE = {"whiten": False}
-
     normalise: str | None = option(
         "pixels: backbone, as it was trained; train, by the training pixels; paper, by the "
         "statistics of the authors' code",
@@ -103,7 +100,7 @@ class TransferCNNOptions(PhotographOptions, FrozenBackboneOptions):
     def _choose_preset(self):
         super()._choose_preset()
         if self.preset == "recommended":
-            self._fill_in(self.RECOMMENDED_WHOLE if self.trains_whole else self.RECOMMENDED_FROZEN)
+            self._fill_in({"whiten": not self.trains_whole})
 
 
 class TransferCNN(NNModel):

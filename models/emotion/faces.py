@@ -77,7 +77,7 @@ class LandmarkOptions(FaceOptions):
     landmark_reading: str | None = option(
         "of a user's pictures: picture, in the whole picture and in whole pixels; detected, the "
         "mean of two readings in the box of a face detector, one of them in the mirror image",
-        choices=LANDMARK_READINGS,
+        choices=tuple(LANDMARK_READINGS),
     )
 
     def landmark_input(self) -> LandmarkInput:
