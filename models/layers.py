@@ -10,7 +10,7 @@ from datasets.images import Fit, resize
 
 # Whoever imports this module can load every .keras of the zoo.
 from models import fixed_views, whitening  # noqa: F401
-from models.emotion import alignment, gated_fusion, mirror  # noqa: F401
+from models.emotion import alignment, fusion, mirror  # noqa: F401
 from models.fused_batch_norm import BatchNormalization as BatchNormalization
 from models.music import segments  # noqa: F401
 from models.music.front_end import MelSpectrogram as MelSpectrogram

@@ -15,7 +15,6 @@ import pytest
 
 from models import MODELS
 from models.artefact import read_history
-from models.emotion.gated_fusion import GatedFusion
 from tests.small_models import make_smaller, prepared, raw_inputs
 from tests.undrawn import leave_undrawn
 
@@ -39,8 +38,6 @@ def _steps(folder: Path, backend: str, name: str) -> dict[str, np.ndarray]:
     for layer in model.model._flatten_layers():
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
-        elif isinstance(layer, GatedFusion):
-            layer.hidden = 0.0
     start = folder / f"{name}-start.npz"
     if backend == "tensorflow":
         np.savez(start, *model.model.get_weights())

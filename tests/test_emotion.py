@@ -157,16 +157,60 @@ def test_the_fusion_sees_what_its_branches_say(data, branches):
         np.testing.assert_allclose(joined[:, 7 * index : 7 * index + 7], answers, atol=1e-6)
 
 
+def lacking(data, missing):
+    """Six faces without one of the modalities."""
+    arrays = {name: array[:6].astype(np.float32) for name, array in data[0].modalities.items()}
+    arrays[missing] = np.full_like(arrays[missing], 90 if missing == "image" else np.nan)
+    return arrays
+
+
 @pytest.mark.parametrize("missing", ["image", "landmarks"])
 def test_a_gated_fusion_answers_by_the_other_modality_where_one_is_missing(data, branches, missing):
     model = built(FinalNN, data, branches, combine="gated")
-    arrays = {name: array[:6].astype(np.float32) for name, array in data[0].modalities.items()}
-    arrays[missing] = np.full_like(arrays[missing], 90 if missing == "image" else np.nan)
+    arrays = lacking(data, missing)
     answer = {name: np.asarray(value) for name, value in model.model(arrays).items()}
     fusion, features = model.model.get_layer("gated_fusion"), answer["features"]
     alone = fusion.other(features[:, 16:]) if missing == "image" else fusion.one(features[:, :16])
     np.testing.assert_allclose(answer["embedding"], alone, rtol=1e-5, atol=1e-6)
     assert np.isfinite(answer["probabilities"]).all()
+
+
+@pytest.mark.parametrize("missing", ["image", "landmarks"])
+def test_a_pool_answers_as_the_other_branch_where_a_modality_is_missing(data, branches, missing):
+    model = built(FinalNN, data, branches, combine="pool")
+    model.model.get_layer("pool").powers.assign([0.7, 0.4])
+    arrays = lacking(data, missing)
+    branch, name = (NN2, "landmarks") if missing == "image" else (NN1, "image")
+    alone = branch.loadModel(branches / branch.name() / "first").model({name: arrays[name]})
+    answer = model.model(arrays)["probabilities"]
+    np.testing.assert_allclose(answer, alone["probabilities"], rtol=1e-4)
+
+
+def test_a_pool_is_fitted_on_the_validation_part_alone(data, branches):
+    table, splits = data
+    points = table.modalities["landmarks"].copy()
+    points[splits.train] = points[splits.train[::-1]]
+    mixed_up = dataclasses.replace(table, modalities={**table.modalities, "landmarks": points})
+    powers = []
+    for run, known in (("told", table), ("misled", mixed_up)):
+        model = built(FinalNN, (known, splits), branches, combine="pool", epochs=8)
+        model.run = run
+        model.train()
+        powers.append(model.model.get_layer("pool").powers.numpy())
+    assert trainable(model) == 2
+    assert (np.abs(powers[0] - 1) > 0.01).all()
+    np.testing.assert_allclose(*powers, atol=1e-6)
+
+
+def test_what_a_preset_says_of_large_heads_is_not_for_a_pool():
+    options = FinalNN.Options()
+    assert (options.combine, options.learning_rate) == ("pool", 0.02)
+    assert (options.label_smoothing, options.stored_views) == (0.0, 0)
+    assert FinalNN.Options(learning_rate=0.5, label_smoothing=0.2).label_smoothing == 0.2
+    gated = FinalNN.Options(combine="gated")
+    assert (gated.learning_rate, gated.label_smoothing, gated.stored_views) == (1e-3, 0.1, 4)
+    with pytest.raises(InputError, match="--stored-views 2: a pool .* --combine gated"):
+        FinalNN.Options(stored_views=2)
 
 
 def test_training_the_fusion_leaves_the_branches_alone(data, branches):

@@ -9,6 +9,7 @@ from keras import layers
 
 from datasets.pipelines import judging_pipeline, training_pipeline, view_pipeline
 from training.frozen import split_at_frozen
+from training.losses import SmoothedCrossEntropy
 from training.phases import Phase, Pipelines, set_trainable, train_phases
 
 PIPELINES = Pipelines(training_pipeline, judging_pipeline, view_pipeline)
@@ -416,3 +417,19 @@ def test_two_phases_train_first_the_head_and_then_a_layer_of_the_network(tmp_pat
     train(tmp_path / "run", head(augment=shaken, views=2), tuning, network=network)
     assert moved(begin, found[0]) == HEAD
     assert moved(found[0], named_weights(network)) == HEAD | {"second/kernel", "second/bias"}
+
+
+@pytest.mark.parametrize("shares", [False, True])
+def test_a_phase_can_learn_from_the_validation_part_alone(tmp_path, monkeypatch, shares):
+    """As the training part does where the two change places."""
+    seen, learnt = VALIDATION[1], TRAIN[1]
+    targets = (np.eye(2, dtype=np.float32)[learnt], np.eye(2, dtype=np.float32)[seen])
+    told = {"epochs": 3, "batch_size": 8, "loss": SmoothedCrossEntropy()}
+    on_validation = Phase(
+        "fit", **told, optimizer=keras.optimizers.SGD(0.1), on_validation=True,
+        targets=targets if shares else None,
+    )  # fmt: skip
+    one = train(tmp_path / "one", on_validation)
+    monkeypatch.setitem(globals(), "TRAIN", VALIDATION)
+    other = train(tmp_path / "other", Phase("fit", **told, optimizer=keras.optimizers.SGD(0.1)))
+    assert_same(one, other)

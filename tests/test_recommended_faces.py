@@ -1,8 +1,9 @@
-"""What the recommended emotion models add: mirrored faces, aligned points, a gate."""
+"""What the recommended emotion models add: mirrored faces, aligned points, fusions."""
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from datasets.augmentation import PictureAugmentation
 from datasets.face_augmentation import FaceAugmentation, LandmarkAugmentation
@@ -11,7 +12,7 @@ from datasets.landmarks import IBUG_PARTS, MIRROR, POINTS
 from datasets.pipelines import training_pipeline
 from datasets.synthetic import faces
 from models.emotion.alignment import AlignLandmarks, LandmarkGeometry
-from models.emotion.gated_fusion import GatedFusion, Known, Present
+from models.emotion.fusion import GatedFusion, Known, LogarithmicPool, Present
 from models.emotion.mirror import MeanOfMirror, WithMirroredPicture, WithMirroredPoints
 from models.emotion.nn1 import NN1
 from models.explanation.pictures import picture_maps
@@ -193,6 +194,36 @@ def test_a_gated_fusion_goes_by_what_is_there():
     np.testing.assert_allclose(layer([joined, yes, yes]), both, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(layer([joined, yes, no]), layer.one(first), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(layer([joined, no, yes]), layer.other(second), rtol=1e-5, atol=1e-6)
+
+
+def test_a_pool_is_a_weighted_product_of_what_is_there():
+    layer = LogarithmicPool()
+    joined = RNG.dirichlet((1, 1, 1), (5, 2)).astype(np.float32)
+    first, second = joined[:, 0], joined[:, 1]
+    yes, no = np.ones((5, 1), np.float32), np.zeros((5, 1), np.float32)
+
+    def answer(has_first, has_second):
+        found = layer([joined.reshape(5, 6), has_first, has_second])
+        return np.asarray(keras.ops.softmax(found))
+
+    def scaled(product):
+        return product / product.sum(axis=1, keepdims=True)
+
+    np.testing.assert_allclose(answer(yes, yes), scaled(first * second), rtol=1e-4)
+    layer.powers.assign([0.8, 0.3])
+    np.testing.assert_allclose(answer(yes, yes), scaled(first**0.8 * second**0.3), rtol=1e-4)
+    np.testing.assert_allclose(answer(yes, no), first, rtol=1e-4)
+    np.testing.assert_allclose(answer(no, yes), second, rtol=1e-4)
+    np.testing.assert_allclose(answer(no, no), 1 / 3, rtol=1e-4)
+
+
+def test_a_pool_stands_an_answer_that_rules_a_class_out():
+    layer = LogarithmicPool()
+    ones = np.ones((1, 1), np.float32)
+    with tf.GradientTape() as tape:
+        found = layer([np.array([[1, 0, 0.5, 0.5]], np.float32), ones, ones])
+    assert np.isfinite(found).all()
+    assert np.isfinite(tape.gradient(found, layer.powers.value)).all()
 
 
 def test_training_hides_either_modality_in_a_share_of_the_samples_and_never_both():

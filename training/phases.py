@@ -73,6 +73,8 @@ class Phase:
         objective: such as `training.objectives.TripletObjective`, in place of `loss`.
         glance: validation samples, fitted to the network -> the part of each that is looked at
             after every epoch; None for the whole.
+        on_validation: whether the validation part is what is learnt from, as it is: for a few
+            weights that say how far frozen networks are right on samples they have not learnt.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Phase:
     sampling: Balanced | HalfPasses | MinedTriplets | None = None
     objective: keras.layers.Layer | None = None
     glance: Callable | None = None
+    on_validation: bool = False
 
 
 def mixing(alpha: float | None) -> dict:
@@ -176,7 +179,9 @@ def _train_phase(
     (arrays, targets), validation = (_answering(phase, *samples) for samples in (train, validation))
     augment = phase.augment
     split = split_at_frozen(part)
-    if augment is None:
+    if phase.on_validation:
+        arrays, targets = validation
+    elif augment is None:
         arrays = fit(arrays)
     if split is not None and (augment is None or phase.views):
         arrays = _frozen_arrays(split.frozen, phase, arrays, pipelines, fit, seed)
@@ -241,7 +246,7 @@ def _answering(phase: Phase, arrays, targets):
 def _shares(phase: Phase, part: keras.Model, *targets: np.ndarray):
     """Targets of the training and the validation part, as shares of the classes where needed."""
     if phase.targets is not None:
-        return phase.targets
+        return (phase.targets[1],) * 2 if phase.on_validation else phase.targets
     if not phase.mixup:
         return targets
     classes = part.output["probabilities"].shape[-1]

@@ -163,9 +163,9 @@ def averaging(options: FaceOptions, faces: int) -> dict:
     return {"use_ema": options.averaged, "ema_momentum": 1 - 1 / max(2.0, AVERAGED * steps)}
 
 
-def sample_weights(table, splits, options: FaceOptions) -> np.ndarray:
-    """(training samples,) weight of each training sample: that of its class."""
-    targets = table.targets[splits.train]
+def sample_weights(table, splits, options: FaceOptions, part: str = "train") -> np.ndarray:
+    """(samples,) weight of each sample of a part: that of its class."""
+    targets = table.targets[splits[part]]
     if options.class_weights == "none":
         return np.ones(len(targets))
     rows = slice(None) if options.class_weights == "all" else splits.train

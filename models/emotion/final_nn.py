@@ -8,6 +8,7 @@ import keras
 from keras import layers
 
 from datasets.base import Table
+from datasets.errors import InputError
 from models.base import NNModel
 from models.branches import frozen_part, trained_branch
 from models.emotion.faces import (
@@ -19,7 +20,7 @@ from models.emotion.faces import (
     read_faces,
     sample_weights,
 )
-from models.emotion.gated_fusion import GatedFusion, Known, Present
+from models.emotion.fusion import GatedFusion, Known, LogarithmicPool, Present
 from models.emotion.nn1 import NN1
 from models.emotion.nn2 import NN2
 from models.explanation.anatomy import JOINED, Anatomy
@@ -27,10 +28,18 @@ from models.inputs import ImageInput
 from models.options import option
 from training.phases import Phase
 
-LEARNING_RATES = {"decisions": 5e-4, "features": 5e-5, "gated": 1e-3}  # where no preset says one
-OUTPUTS = {"decisions": "probabilities", "features": "features", "gated": "features"}
+# Where no preset says one.
+LEARNING_RATES = {"decisions": 5e-4, "features": 5e-5, "gated": 1e-3, "pool": 2e-2}
+# Presets speak of heads of many weights; a pool has two, which are to say how likely answers are.
+POOL = {"learning_rate": LEARNING_RATES["pool"], "label_smoothing": 0.0, "stored_views": 0}
+POOL_NOTE = (
+    "The weights of the two answers were fitted on the validation part, whose figures are a little "
+    "too good by that."
+)
+EITHER = ("gated", "pool")  # what can do without one of the modalities
 HIDDEN = 0.2  # share of training faces without picture, and without landmarks
 UNITS = 64  # of the gated fusion
+HEAD = {"fusion", "fused_features", "gated_fusion", "pool", "probabilities"}  # layers that train
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ class FinalNNOptions(LandmarkOptions):
             "schedule": "cosine",
             "class_weights": "none",
             "landmark_reading": "detected",
-            "combine": "gated",
+            "combine": "pool",
             "stored_views": 4,
             "label_smoothing": 0.1,
             "averaged": False,
@@ -74,7 +83,7 @@ class FinalNNOptions(LandmarkOptions):
     landmark_run: str | None = option("run of NN2 to fuse; the newest on the same data and split")
     stored_views: int | None = option(
         "changed by chance, of each training face, whose features are computed once and stored; "
-        "0: the face as it is, alone",
+        "0: the face as it is, alone, as for a pool",
         minimum=0,
     )
     dropout: bool = option(
@@ -85,6 +94,17 @@ class FinalNNOptions(LandmarkOptions):
         super().__post_init__()
         if self.learning_rate is None:
             self._set("learning_rate", LEARNING_RATES[self.combine])
+        if self.combine == "pool":
+            self._of_a_pool()
+
+    def _of_a_pool(self):
+        for name in POOL.keys() & self.preset_fields:
+            self._set(name, POOL[name])
+        if self.stored_views:
+            raise InputError(
+                f"--stored-views {self.stored_views}: a pool is fitted on the validation part, on "
+                "faces as they are; leave it out, or take --combine gated"
+            )
 
 
 class FinalNN(NNModel):
@@ -94,9 +114,12 @@ class FinalNN(NNModel):
     trained as their preset says.
 
     Inputs `image`, (batch, 48, 48, 1), 0 to 255, and `landmarks`, (batch, 68, 2), pixels. With
-    `--combine gated` either may be missing: a picture of one colour, or NaN. Outputs: `features`,
-    what the branches hand over side by side, `embedding`, the last layer before the answer, and
-    `probabilities` (batch, classes).
+    `--combine gated` or `pool` either may be missing: a picture of one colour, or NaN. Outputs:
+    `features`, what the branches hand over side by side, `embedding`, the last layer before the
+    answer, and `probabilities` (batch, classes).
+
+    A pool is fitted on the validation part: what the branches have learnt by heart would say how
+    good they are on faces that they know. Its figures of that part are a little too good by that.
     """
 
     Options = FinalNNOptions
@@ -113,55 +136,75 @@ class FinalNN(NNModel):
         self.split_table(self.read_table(self.options.data, self.options.data_dir))
 
     def createArchitecture(self):
-        output = OUTPUTS[self.options.combine]
+        output = "features" if self.options.combine in ("features", "gated") else "probabilities"
         image_branch = self._branch(NN1, self.options.image_run, output, "image_branch")
         landmark_branch = self._branch(NN2, self.options.landmark_run, output, "landmark_branch")
         self.seed_weights()  # whether the branches were loaded or trained just now
 
         image = keras.Input(self.inputs[0].fitted_shape, name="image")
         landmarks = keras.Input(self.inputs[1].fitted_shape, name="landmarks")
-        probabilities = layers.Dense(
-            len(self.table.labels), activation="softmax", dtype="float32", name="probabilities"
-        )
 
-        noisy, gated = self.options.dropout, self.options.combine == "gated"
-        points = Known(dtype="float32", name="known")(landmarks) if gated else landmarks
+        noisy = self.options.dropout
+        points = landmarks
+        if self.options.combine in EITHER:
+            points = Known(dtype="float32", name="known")(landmarks)
         seen = image_branch({"image": image}, training=False)
         read = landmark_branch({"landmarks": points}, training=None if noisy else False)
         if noisy and self.options.combine == "features":
             read = layers.Dropout(0.2, name="dropout")(read)
         joined = layers.Concatenate(name=JOINED)([seen, read])
-        fused = joined
-        if self.options.combine == "features":
-            fused = layers.Dense(64, name="fusion")(fused)
-            fused = layers.Dense(16, name="fused_features")(fused)
-        if gated:
-            there = [
-                Present(dtype="float32", name=f"has_{one.name}")(one) for one in (image, landmarks)
-            ]
-            fused = GatedFusion(seen.shape[-1], UNITS, HIDDEN, name="gated_fusion")(
-                [joined, *there]
-            )
+        given = {"image": image, "landmarks": landmarks}
+        there = [Present(dtype="float32", name=f"has_{name}")(one) for name, one in given.items()]
+        fused = self._fused(joined, seen.shape[-1], there)
+        if self.options.combine == "pool":
+            self.notes.append(POOL_NOTE)
 
-        outputs = {"features": joined, "embedding": fused, "probabilities": probabilities(fused)}
-        self.model = keras.Model({"image": image, "landmarks": landmarks}, outputs, name="network")
+        probabilities = self._probabilities(fused)
+        outputs = {"features": joined, "embedding": fused, "probabilities": probabilities}
+        self.model = keras.Model(given, outputs, name="network")
+
+    def _fused(self, joined, width: int, there: list):
+        """What the branches hand over, fused.
+
+        Args:
+            joined: (batch, ...), side by side, the first `width` of them of the picture.
+            width: see there.
+            there: whether the picture is there, and whether the landmarks are, (batch, 1).
+        """
+        combine = self.options.combine
+        if combine == "pool":
+            return LogarithmicPool(dtype="float32", name="pool")([joined, *there])
+        if combine == "gated":
+            return GatedFusion(width, UNITS, HIDDEN, name="gated_fusion")([joined, *there])
+        if combine == "features":
+            joined = layers.Dense(64, name="fusion")(joined)
+            return layers.Dense(16, name="fused_features")(joined)
+        return joined
+
+    def _probabilities(self, fused):
+        if self.options.combine == "pool":
+            return layers.Activation("softmax", dtype="float32", name="probabilities")(fused)
+        dense = layers.Dense(
+            len(self.table.labels), activation="softmax", dtype="float32", name="probabilities"
+        )
+        return dense(fused)
 
     def prepareModel(self):
         options = self.options
-        trainable = {"fusion", "fused_features", "gated_fusion", "probabilities"}
+        pooled = options.combine == "pool"
+        part = "validation" if pooled else "train"
         views = options.stored_views
         self.phases = (
             Phase(
                 name="fusion",
                 optimizer=keras.optimizers.Adam(
-                    options.learning_rate, **averaging(options, len(self.splits.train))
+                    options.learning_rate, **averaging(options, len(self.splits[part]))
                 ),
-                trainable=tuple(
-                    layer.name for layer in self.model.layers if layer.name in trainable
-                ),
-                sample_weight=sample_weights(self.table, self.splits, options),
+                trainable=tuple(layer.name for layer in self.model.layers if layer.name in HEAD),
+                sample_weight=sample_weights(self.table, self.splits, options, part),
                 augment=changed_faces(self.inputs[0]) if views else None,
                 views=views,
+                on_validation=pooled,
                 **how_faces_are_learnt(self),
             ),
         )

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from datasets.columns import Column
-from models.emotion.gated_fusion import Present
+from models.emotion.fusion import Present
 from models.explanation.anatomy import JOINED, SEGMENTS, answering
 from models.explanation.attribution import integrated_gradients
 from models.explanation.slopes import scores, slopes_of_inputs

@@ -1,8 +1,9 @@
-"""Fusing two modalities by a gate: each is heard where it is surer, or where it is alone."""
+"""Fusing two modalities so that either may be missing: by a gate, or by pooling their answers."""
 
 from __future__ import annotations
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -86,3 +87,34 @@ class GatedFusion(keras.layers.Layer):
     def get_config(self):
         own = {"first": self.first, "units": self.units, "hidden": self.hidden}
         return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable("menagerie")
+class LogarithmicPool(keras.layers.Layer):
+    """Logarithmic opinion pool of two answers (Genest and Zidek 1986, Statistical Science 1, 114).
+
+    The softmax of what it returns is the product of the two, each to the power of its weight. Both
+    weights begin at 1, where the pool is a plain product, and stay at 0 or above. Where one
+    modality is missing the answer is the other's as it is; where both are, no class is likelier
+    than another.
+
+    Inputs: (batch, 2 classes) probabilities side by side, and two of (batch, 1), 1 where the first
+    and the second is there. Output: (batch, classes), logarithms of the product.
+    """
+
+    def build(self, input_shapes):
+        self.powers = self.add_weight(
+            name="powers", shape=(2,), initializer="ones", constraint="non_neg"
+        )
+
+    def call(self, inputs):
+        joined, has_first, has_second = inputs
+        logarithms = ops.log(ops.maximum(joined, np.finfo("float32").tiny))
+        first, second = ops.split(logarithms, 2, axis=1)
+        both = has_first * has_second
+        one = both * self.powers[0] + (1 - both) * has_first
+        other = both * self.powers[1] + (1 - both) * has_second
+        return one * first + other * second
+
+    def compute_output_shape(self, input_shapes):
+        return (input_shapes[0][0], input_shapes[0][-1] // 2)
