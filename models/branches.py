@@ -95,7 +95,7 @@ def _train(model, branch_class, options: dict):
     )
     branch = branch_class(branch_class.Options(**shared, **options), model.out, run)
     name = branch.name()
-    _tell(model, f"{name}: no run on this data and split yet, trained a new one")
+    _tell(model, f"{name}: no run on this data and split with these options yet, trained a new one")
     branch.use_data(model.table, model.splits)
     branch.createArchitecture()
     branch.prepareModel()

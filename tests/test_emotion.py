@@ -146,6 +146,20 @@ def test_a_branch_that_learnt_other_readings_of_landmarks_is_refused(data, branc
         built(FinalNN, data, branches, **options)
 
 
+def test_branches_that_weighed_the_classes_otherwise_are_taken_by_name_alone(
+    data, branches, monkeypatch
+):
+    def train(model, branch_class, options):
+        raise LookupError(branch_class.name(), options["class_weights"])
+
+    monkeypatch.setattr("models.branches._train", train)
+    with pytest.raises(LookupError, match="'NN1', 'train'"):
+        built(FinalNN, data, branches, class_weights="train")
+    named = {"image_run": "NN1/first", "landmark_run": "NN2/first"}
+    notes = built(FinalNN, data, branches, class_weights="train", **named).notes
+    assert all("uses the run" in note for note in notes)
+
+
 def test_the_fusion_sees_what_its_branches_say(data, branches):
     model = built(FinalNN, data, branches, combine="decisions")
     arrays = {name: array[:6] for name, array in data[0].modalities.items()}

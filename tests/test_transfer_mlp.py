@@ -126,7 +126,7 @@ def test_by_default_there_is_a_network_for_every_task_that_the_tracks_allow(
 def test_a_network_that_is_there_is_used_and_the_missing_one_is_trained(trained):
     used, new = trained.notes
     assert used.startswith("MelDCNN: uses the run ") and "MelDCNN/genre, made by" in used
-    assert new == "MelDCNN: no run on this data and split yet, trained a new one"
+    assert new == "MelDCNN: no run on this data and split with these options yet, trained a new one"
     runs = sorted(path.name for path in trained.out.glob("MelDCNN/*"))
     assert runs == ["genre", "run"]
     config = read_json(trained.out / "MelDCNN" / "run", "config.json")

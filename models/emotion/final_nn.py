@@ -213,10 +213,11 @@ class FinalNN(NNModel):
         options = self.options
         told = {"class_weights": options.class_weights, "votes": options.votes}
         read = {} if model_class is NN1 else {"landmark_reading": options.landmark_reading}
+        # A run that is named may have been trained otherwise, but not see other landmarks.
+        needed = read if run is not None else read | told | {"preset": options.preset}
 
         def fits(config: dict) -> bool:
-            same = all(config.get(option) == value for option, value in read.items())
-            return same and (run is not None or config["preset"] == options.preset)
+            return all((config.get(key) or None) == (needed[key] or None) for key in needed)
 
         branch = trained_branch(self, model_class, run, fits, **told, **read)
         return frozen_part(branch, output, name)
