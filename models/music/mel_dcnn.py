@@ -42,7 +42,7 @@ READOUT = {"epochs": 40, "views": 8}
 class MelDCNNOptions(MusicOptions):
     """Options of MelDCNN."""
 
-    SYNTHETIC_RECOMMENDED = {"epochs": 24}
+    SYNTHETIC_RECOMMENDED = {"epochs": 24, "mixup": 0.0}
     MEASURED_WITH = 2400
     PRESETS = {
         "paper": {
@@ -67,6 +67,7 @@ class MelDCNNOptions(MusicOptions):
             "level": "relative",
             "masks": False,
             "warp": 0.0,
+            "mixup": 0.2,
             "weight_decay": 1e-5,
         },
     }
