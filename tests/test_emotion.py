@@ -212,6 +212,7 @@ def test_a_pool_is_fitted_on_the_validation_part_alone(data, branches):
         model.train()
         powers.append(model.model.get_layer("pool").powers.numpy())
     assert trainable(model) == 2
+    assert "fitted on the validation part" in model.notes[-1]
     assert (np.abs(powers[0] - 1) > 0.01).all()
     np.testing.assert_allclose(*powers, atol=1e-6)
 

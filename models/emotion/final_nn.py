@@ -33,8 +33,8 @@ LEARNING_RATES = {"decisions": 5e-4, "features": 5e-5, "gated": 1e-3, "pool": 2e
 # Presets speak of heads of many weights; a pool has two, which are to say how likely answers are.
 POOL = {"learning_rate": LEARNING_RATES["pool"], "label_smoothing": 0.0, "stored_views": 0}
 POOL_NOTE = (
-    "The weights of the two answers were fitted on the validation part, whose figures are a little "
-    "too good by that."
+    "The weights of the two answers were fitted on the validation part: both curves are of it, "
+    "and its figures are a little too good."
 )
 EITHER = ("gated", "pool")  # what can do without one of the modalities
 HIDDEN = 0.2  # share of training faces without picture, and without landmarks
