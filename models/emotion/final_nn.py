@@ -116,7 +116,8 @@ class FinalNN(NNModel):
     Inputs `image`, (batch, 48, 48, 1), 0 to 255, and `landmarks`, (batch, 68, 2), pixels. With
     `--combine gated` or `pool` either may be missing: a picture of one colour, or NaN. Outputs:
     `features`, what the branches hand over side by side, `embedding`, the last layer before the
-    answer, and `probabilities` (batch, classes).
+    answer, and `probabilities` (batch, classes). The embedding of a pool has one number for each
+    class: for faces that look alike, or another task, take a gated fusion or a branch.
 
     A pool is fitted on the validation part: what the branches have learnt by heart would say how
     good they are on faces that they know. Its figures of that part are a little too good by that.
