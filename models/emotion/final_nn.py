@@ -155,8 +155,7 @@ class FinalNN(NNModel):
             read = layers.Dropout(0.2, name="dropout")(read)
         joined = layers.Concatenate(name=JOINED)([seen, read])
         given = {"image": image, "landmarks": landmarks}
-        there = [Present(dtype="float32", name=f"has_{name}")(one) for name, one in given.items()]
-        fused = self._fused(joined, seen.shape[-1], there)
+        fused = self._fused(joined, seen.shape[-1], given)
         if self.options.combine == "pool":
             self.notes.append(POOL_NOTE)
 
@@ -164,23 +163,24 @@ class FinalNN(NNModel):
         outputs = {"features": joined, "embedding": fused, "probabilities": probabilities}
         self.model = keras.Model(given, outputs, name="network")
 
-    def _fused(self, joined, width: int, there: list):
+    def _fused(self, joined, width: int, given: dict):
         """What the branches hand over, fused.
 
         Args:
             joined: (batch, ...), side by side, the first `width` of them of the picture.
             width: see there.
-            there: whether the picture is there, and whether the landmarks are, (batch, 1).
+            given: the inputs of the network, picture and landmarks, each of which may be missing.
         """
         combine = self.options.combine
-        if combine == "pool":
-            return LogarithmicPool(dtype="float32", name="pool")([joined, *there])
-        if combine == "gated":
-            return GatedFusion(width, UNITS, HIDDEN, name="gated_fusion")([joined, *there])
+        if combine == "decisions":
+            return joined
         if combine == "features":
             joined = layers.Dense(64, name="fusion")(joined)
             return layers.Dense(16, name="fused_features")(joined)
-        return joined
+        there = [Present(dtype="float32", name=f"has_{name}")(one) for name, one in given.items()]
+        if combine == "gated":
+            return GatedFusion(width, UNITS, HIDDEN, name="gated_fusion")([joined, *there])
+        return LogarithmicPool(dtype="float32", name="pool")([joined, *there])
 
     def _probabilities(self, fused):
         if self.options.combine == "pool":
