@@ -257,3 +257,11 @@ def test_a_long_tail_is_adjusted_at_every_rank_by_the_shares_of_its_taxa():
     np.testing.assert_allclose(species.loss.prior, [0.6, 0.3, 0.1])
     plain = options("recommended", epochs=4, rank_epochs=1)
     assert [phase.loss.prior for phase in phases(heads, plain)] == [None, None]
+
+
+def test_every_rank_mixes_samples_and_the_head_that_learns_again_does_not():
+    heads = Heads(TREE, 2, True, from_centroids=True)
+    told = options("recommended", epochs=4, rank_epochs=1, mixup=0.2, auxiliary=0.4)
+    assert [phase.mixup for phase in phases(heads, told)] == [0.2, 0.2, 0.0]
+    plain = options("recommended", epochs=4, rank_epochs=1)
+    assert {phase.mixup for phase in phases(heads, plain)} == {0.0}

@@ -19,7 +19,7 @@ from models.backbones import Backbone, build_backbone
 from models.base import NNModel
 from models.explanation.anatomy import Anatomy, View
 from models.inputs import ImageInput, read_inputs
-from models.options import option
+from models.options import mixup_option, option
 from models.pretrained import BackboneOptions, pool
 from models.species.multi_view import (
     WholeAndCentre,
@@ -185,6 +185,7 @@ class MultiViewOptions(BackboneOptions):
         "none",
         choices=("paper", "strong", "randaugment", "none"),
     )
+    mixup: float | None = mixup_option()
     least_pictures: int | None = option("species with fewer pictures are left out", minimum=1)
     jpeg_only: bool | None = option("leave out pictures that are no JPEG files")
 

@@ -163,6 +163,7 @@ def rank_phases(options, heads: Heads, counts: np.ndarray, shared: dict) -> tupl
                 callbacks=callbacks,
                 loss=loss,
                 objective=_objective(options, heads, depth, loss),
+                mixup=options.mixup or 0.0,
                 **shared,
             )
         )
