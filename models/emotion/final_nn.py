@@ -75,8 +75,9 @@ class FinalNNOptions(LandmarkOptions):
     }
 
     combine: str | None = option(
-        "what to fuse: the branches' probabilities (decisions), or their features, by dense layers "
-        "(features) or by a gate that can also do without one of them (gated)",
+        "what to fuse: the branches' probabilities, by a dense layer (decisions) or as a product "
+        "(pool), or their features, by dense layers (features) or by a gate (gated); pool and "
+        "gated can also do without one of the two",
         choices=tuple(LEARNING_RATES),
     )
     image_run: str | None = option("run of NN1 to fuse; the newest on the same data and split")
