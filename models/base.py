@@ -108,6 +108,10 @@ class NNModel(abc.ABC):
     def prepareModel(self) -> None:
         """Describe the training: sets `phases`."""
 
+    def finished(self, network: keras.Model) -> keras.Model:
+        """What is judged and kept of a trained network: perhaps more than was trained."""
+        return network
+
     def read_table(self, name: str, data_dir: str | None, strict: bool = True) -> Table:
         """The samples of a data set with what this model sees of them.
 
@@ -216,7 +220,8 @@ class NNModel(abc.ABC):
         )
         # Outputs that only the training needed, such as those of coarser ranks, stay behind.
         kept = {name: network.output[name] for name in OUTPUTS}
-        self.model = distribution.settled(keras.Model(network.input, kept, name=network.name))
+        settled = distribution.settled(keras.Model(network.input, kept, name=network.name))
+        self.model = self.finished(settled)
 
     @final
     def save(self) -> Path:

@@ -10,6 +10,7 @@ from datasets.images import Fit, resize
 
 # Whoever imports this module can load every .keras of the zoo.
 from models import fixed_views, whitening  # noqa: F401
+from models.clownfish import four_views  # noqa: F401
 from models.emotion import alignment, fusion, mirror  # noqa: F401
 from models.fused_batch_norm import BatchNormalization as BatchNormalization
 from models.music import segments  # noqa: F401

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from models.clownfish.four_views import FourViews
 from models.fixed_views import FixedViews
 from models.layers import FitImage
 from models.music.front_end import MelSpectrogram
@@ -21,7 +22,7 @@ from models.species.multi_view import WholeAndCentre
 
 def load_portable(path: Path) -> keras.Model:
     """The network of a saved run, `model.keras`, with the layers of this module for their like."""
-    ours = (PortableFit, PortableViews, PortableFixedViews, PortableSpectrogram)
+    ours = (PortableFit, PortableViews, PortableFixedViews, PortableFourViews, PortableSpectrogram)
     layers = {keras.saving.get_registered_name(layer.__base__): layer for layer in ours}
     registered = keras.saving.get_custom_objects()  # which goes before `custom_object_scope`
     theirs = {name: registered[name] for name in layers}
@@ -76,6 +77,12 @@ class PortableFit(FitImage):
 
 class PortableViews(WholeAndCentre):
     """`WholeAndCentre` with `resize_by_products`."""
+
+    resize = staticmethod(resize_by_products)
+
+
+class PortableFourViews(FourViews):
+    """`FourViews` with `resize_by_products`."""
 
     resize = staticmethod(resize_by_products)
 

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 from datasets.images import Fit, resize
+from models.clownfish.four_views import FourViews
 from models.fixed_views import VIEWS, FixedViews
 from models.layers import FitImage
 from models.music.front_end import MelSpectrogram
 from models.portable import (
     PortableFit,
     PortableFixedViews,
+    PortableFourViews,
     PortableSpectrogram,
     PortableViews,
     load_portable,
@@ -61,6 +63,14 @@ def test_fixed_views_are_alike(shape):
     found, expected = PortableFixedViews()(image), FixedViews()(image)
     assert found.shape == (2 * len(VIEWS), *shape, 3)
     np.testing.assert_allclose(found, expected, atol=0.02)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (33, 20)])
+def test_four_views_are_alike(shape):
+    image = pictures(2, *shape, 3).astype(np.float32)
+    found, expected = PortableFourViews()(image), FourViews()(image)
+    assert found.shape == (8, *shape, 3)
+    np.testing.assert_allclose(found, expected, atol=ROUNDING)
 
 
 @pytest.mark.parametrize("rate", [8_000, 22_050, 44_100])

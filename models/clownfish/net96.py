@@ -8,6 +8,7 @@ import keras
 from keras import layers
 
 from models.base import NNModel
+from models.clownfish.four_views import by_four_views
 from models.clownfish.photographs import (
     PhotographOptions,
     augmentation,
@@ -48,6 +49,7 @@ class Net96Options(PhotographOptions):
             "augmentation": "paper",
             "cap": "table",
             "other_validation": 0.2,
+            "four_views": False,
             "normalise": "paper",
             "dropout": 0.0,
             "initial_weights": "pytorch",
@@ -63,6 +65,7 @@ class Net96Options(PhotographOptions):
             "patience": 40,
             "cap": "none",
             "other_validation": 0.1,
+            "four_views": True,
             "normalise": "train",
             "dropout": 0.5,
             "initial_weights": "he",
@@ -121,6 +124,9 @@ class Net96(NNModel):
 
         outputs = {"features": hidden, "embedding": hidden, "probabilities": answer(hidden)}
         self.model = keras.Model({"image": image}, outputs, name="network")
+
+    def finished(self, network: keras.Model) -> keras.Model:
+        return by_four_views(network) if self.options.four_views else network
 
     def prepareModel(self):
         options = self.options

@@ -48,6 +48,10 @@ class PhotographOptions(ScheduleOptions):
         choices=("paper", "strong", "randaugment", "none"),
     )
     mixup: float | None = mixup_option()
+    four_views: bool | None = option(
+        "an answer is the mean of those to a picture, to its enlarged centre and to the mirror "
+        "images of both (test-time augmentation), and takes four times as long"
+    )
 
 
 def divide(table: Table, options: PhotographOptions) -> Division:

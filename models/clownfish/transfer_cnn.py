@@ -11,6 +11,7 @@ from keras import layers
 from datasets.errors import InputError
 from models.backbones import Backbone
 from models.base import NNModel
+from models.clownfish.four_views import by_four_views
 from models.clownfish.photographs import (
     PhotographOptions,
     augmentation,
@@ -56,6 +57,7 @@ class TransferCNNOptions(PhotographOptions, FrozenBackboneOptions):
             "augmentation": "paper",
             "cap": "table",
             "other_validation": 0.2,
+            "four_views": False,
             "backbone": "resnet18",
             "image_size": 224,
             "normalise": "paper",
@@ -76,6 +78,7 @@ class TransferCNNOptions(PhotographOptions, FrozenBackboneOptions):
             "patience": 20,
             "cap": "none",
             "other_validation": 0.1,
+            "four_views": True,
             "backbone": "mobilenet_v2_035",
             "image_size": 288,
             "normalise": "backbone",
@@ -164,6 +167,9 @@ class TransferCNN(NNModel):
 
         outputs = {"features": pooled, "embedding": embedded, "probabilities": answer(kept)}
         self.model = keras.Model({"image": image}, outputs, name="network")
+
+    def finished(self, network: keras.Model) -> keras.Model:
+        return by_four_views(network) if self.options.four_views else network
 
     def prepareModel(self):
         options = self.options

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from datasets.images import resize
+from models.clownfish.four_views import FourViews, back_from_four
 from models.emotion.mirror import WithMirroredPicture
 from models.explanation.anatomy import (
     Anatomy,
@@ -48,9 +49,9 @@ def picture_maps(
 
     Taken at the last feature maps through which every path from the picture leads. Where these are
     maps of several sizes, each is brought to the size of the largest and they are added. Where a
-    picture is looked at several times by the same layers (`FixedViews`, `WithMirroredPicture`), the
-    maps are turned back and their mean is taken. Where several views have branches of their own,
-    each has its own map, the last one before the branches meet.
+    picture is looked at several times by the same layers (`FixedViews`, `FourViews`,
+    `WithMirroredPicture`), the maps are turned back and their mean is taken. Where several views
+    have branches of their own, each has its own map, the last one before the branches meet.
 
     A map counts above that of a flat picture of the mean colour, so that what a network makes of
     any picture, at its borders for one, does not count. Deleting the 15 % of a picture that is
@@ -105,6 +106,8 @@ def _way_back(network: keras.Model) -> Callable:
     layers = list(all_layers(network))
     if any(isinstance(layer, FixedViews) for layer in layers):
         return back_to_picture
+    if any(isinstance(layer, FourViews) for layer in layers):
+        return back_from_four
     if any(isinstance(layer, WithMirroredPicture) for layer in layers):
         return lambda heat: (heat[0] + heat[1][:, ::-1]) / 2
     return lambda heat: heat[0]

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from datasets.errors import InputError
+from models.explanation.anatomy import layers_called
 
 ANSWER = "probabilities"  # the last layer, dense, with a softmax
 
@@ -108,9 +109,15 @@ def scores(network: keras.Model, inputs, target: int) -> np.ndarray:
 
 
 def _scores(network, inputs, target):
-    with _as_logits(network.get_layer(ANSWER)):
+    with _as_logits(_last_layer(network)):
         logits = network(inputs, training=False)[ANSWER]
     return logits[:, target] - keras.ops.mean(logits, axis=-1)
+
+
+def _last_layer(network) -> keras.layers.Layer:
+    """The one that answers, perhaps of a network inside that sees each view of a picture."""
+    own = [layer for layer in network.layers if layer.name == ANSWER]
+    return (own or layers_called(network, ANSWER))[0]
 
 
 @contextmanager
