@@ -60,6 +60,7 @@ def test_a_head_on_few_pictures_begins_where_a_discriminant_analysis_ends(monkey
     monkeypatch.setattr("models.pretrained.build_backbone", tiny_backbone)
     small = {"unfreeze": "none", "image_size": 32, "augmentation": "none", "stored_views": 0}
     told = {"epochs": 1, "learning_rate": 1e-9, "schedule": "constant", "dropout": 0.0}
+    told["four_views"] = False
     model = TransferCNN(
         TransferCNN.Options(data_dir="fish", species="3", **small, **told), tmp_path, "run"
     )

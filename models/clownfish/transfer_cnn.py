@@ -111,7 +111,8 @@ class TransferCNN(NNModel):
 
     Input `image`, (batch, side, side, 3), 0 to 255. Outputs: `features` (batch, width), the pooled
     feature map, `embedding`, the same or, with `whiten`, (batch, 400) whitened and of length 1, and
-    `probabilities` (batch, classes).
+    `probabilities` (batch, classes). With `four_views` all three are means over the views, which
+    makes a whitened embedding a little shorter.
     """
 
     Options = TransferCNNOptions
