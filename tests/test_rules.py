@@ -76,6 +76,15 @@ def test_few_pictures_of_a_class_are_whitened_and_many_are_not():
     )
 
 
+@pytest.mark.parametrize("name", ["Net96", "TransferCNN"])
+def test_very_many_pictures_are_answered_by_one_view_each(name):
+    made = options(name)
+    assert made.four_views and "four_views" not in values_of(decide(made, 20_000, CLASSES))
+    decision = next(one for one in decide(made, 20_001, CLASSES) if one.option == "four_views")
+    assert str(decision).startswith("--no-four-views: 20,001 training samples are judged too")
+    assert "four_views" not in values_of(decide(options(name, four_views=True), 20_001, CLASSES))
+
+
 def test_what_the_user_has_set_and_every_other_preset_stay_as_they_are():
     assert values_of(decide(options(epochs=60, batch_size=64), 100, CLASSES)) == {}
     assert decide(options(preset="paper"), 100, CLASSES) == ()
