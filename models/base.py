@@ -220,8 +220,8 @@ class NNModel(abc.ABC):
         )
         # Outputs that only the training needed, such as those of coarser ranks, stay behind.
         kept = {name: network.output[name] for name in OUTPUTS}
-        settled = distribution.settled(keras.Model(network.input, kept, name=network.name))
-        self.model = self.finished(settled)
+        whole = keras.Model(network.input, kept, name=network.name)
+        self.model = self.finished(distribution.settled(whole))
 
     @final
     def save(self) -> Path:
@@ -240,12 +240,9 @@ class NNModel(abc.ABC):
             else self.outputs(self.table.take(self.splits[part]))
             for part in self.splits.parts()
         }
-        answers = {
-            part: (found["probabilities"], self.table.targets[self.splits[part]])
-            for part, found in outputs.items()
-        }
+        answers = {part: found["probabilities"] for part, found in outputs.items()}
+        truth = {part: self.table.targets[self.splits[part]] for part in outputs}
         others = None if self.others is None else self.judge(self.others)
-        probabilities = {part: answer[0] for part, answer in answers.items()}
         run = artefact.Run(
             model=self.name(),
             network=self.raw_input_model(),
@@ -254,15 +251,13 @@ class NNModel(abc.ABC):
             command=self.options.command(self.name()),
             table=self.table,
             splits=self.splits,
-            results={part: evaluate(*answer, self.labels) for part, answer in answers.items()},
-            probabilities=probabilities,
+            results={part: evaluate(answers[part], truth[part], self.labels) for part in truth},
+            probabilities=answers,
             embeddings=outputs["train"]["embedding"],
-            calibration=calibrate(*answers["validation"]),
+            calibration=calibrate(answers["validation"], truth["validation"]),
             other_probabilities=others,
             modality_drop=modality_drops(self),
-            baselines=compare_run(
-                self._views, self.table, self.splits, probabilities, self.options.seed
-            ),
+            baselines=compare_run(self._views, self.table, self.splits, answers, self.options.seed),
             notes=tuple(self.notes),
             taxonomy=self.taxonomy,
             trained_on=self.learnt_parts(),
@@ -356,10 +351,9 @@ class NNModel(abc.ABC):
     @final
     def raw_input_model(self) -> keras.Model:
         """The network behind its preprocessing: takes raw inputs, returns the named outputs."""
-        network = self.model
         raw = {record.name: record.raw_tensor() for record in self.inputs}
         fitted = {record.name: record.fit(raw) for record in self.inputs}
-        return keras.Model(raw, network(fitted), name=self.name())
+        return keras.Model(raw, self.model(fitted), name=self.name())
 
     @final
     def generatePlots(self, folder) -> list[Path]:
