@@ -351,9 +351,10 @@ class NNModel(abc.ABC):
     @final
     def raw_input_model(self) -> keras.Model:
         """The network behind its preprocessing: takes raw inputs, returns the named outputs."""
+        network = self.model  # what is missing first is named first
         raw = {record.name: record.raw_tensor() for record in self.inputs}
         fitted = {record.name: record.fit(raw) for record in self.inputs}
-        return keras.Model(raw, self.model(fitted), name=self.name())
+        return keras.Model(raw, network(fitted), name=self.name())
 
     @final
     def generatePlots(self, folder) -> list[Path]:
