@@ -83,7 +83,6 @@ class MultiViewOptions(BackboneOptions):
             "rank_epochs": 3,
             "crop_init": "pretrained",
             "auxiliary": 0.0,
-            "augmentation": "strong",
             "least_pictures": 1,
             "jpeg_only": False,
         },
@@ -100,6 +99,7 @@ class MultiViewOptions(BackboneOptions):
         "pooling": "average+deviation",
         "whiten": True,
         "dropout": 0.3,
+        "augmentation": "randaugment",
     }
     # A last layer that begins at random spoils a network whose normalisations stay as they were:
     # on 2,924 fish of 480 species it had learnt nothing after five epochs.
@@ -113,6 +113,7 @@ class MultiViewOptions(BackboneOptions):
         "pooling": "average",
         "whiten": False,
         "dropout": 0.2,
+        "augmentation": "strong",
     }
 
     ranks: str | None = option("taxonomic columns, from coarse to fine, separated by commas")
