@@ -48,24 +48,25 @@ class FixedViews(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return (None, *input_shape[1:])
 
+    def back_to_picture(self, maps: np.ndarray) -> np.ndarray:
+        """What is mapped on each view, on the picture: the mean over the views that show a place.
 
-def back_to_picture(maps: np.ndarray) -> np.ndarray:
-    """What is mapped on each view, on the picture: the mean over the views that show a place.
+        Args:
+            maps: (views, height, width), as this layer turned and shrank what they show.
 
-    Args:
-        maps: (views, height, width), as `FixedViews` turned and shrank what they show.
-
-    Returns:
-        (height, width).
-    """
-    total, seen = np.zeros(maps.shape[1:]), np.zeros(maps.shape[1:])
-    for heat, (degrees, size) in zip(maps, VIEWS, strict=True):
-        matrix = ops.convert_to_tensor(_inverse(-degrees, 1 / size, *heat.shape), "float32")
-        both = np.stack([heat, np.ones_like(heat)], axis=-1).astype(np.float32)
-        back = ops.image.affine_transform(both, matrix, fill_value=0.0, data_format="channels_last")
-        back = ops.convert_to_numpy(back)
-        total, seen = total + back[..., 0], seen + back[..., 1]
-    return total / np.maximum(seen, 1e-6)
+        Returns:
+            (height, width).
+        """
+        total, seen = np.zeros(maps.shape[1:]), np.zeros(maps.shape[1:])
+        for heat, (degrees, size) in zip(maps, VIEWS, strict=True):
+            matrix = ops.convert_to_tensor(_inverse(-degrees, 1 / size, *heat.shape), "float32")
+            both = np.stack([heat, np.ones_like(heat)], axis=-1).astype(np.float32)
+            back = ops.image.affine_transform(
+                both, matrix, fill_value=0.0, data_format="channels_last"
+            )
+            back = ops.convert_to_numpy(back)
+            total, seen = total + back[..., 0], seen + back[..., 1]
+        return total / np.maximum(seen, 1e-6)
 
 
 @keras.saving.register_keras_serializable("menagerie")

@@ -21,7 +21,7 @@ from models.explanation.attribution import (
 from models.explanation.pictures import picture_maps, spread
 from models.explanation.slopes import check_backend, scores, slopes_of_inputs, slopes_of_layers
 from models.explanation.vectors import Fusion, by_column, point_contributions
-from models.fixed_views import VIEWS, ByPicture, FixedViews, OneOfViews, back_to_picture
+from models.fixed_views import VIEWS, ByPicture, FixedViews, OneOfViews
 from models.layers import EncodeMeasurements
 from models.pretrained import pool
 
@@ -173,7 +173,7 @@ def test_turned_maps_come_back_to_the_place_in_the_picture():
     picture[0, 6:10, 26:30] = 1
     views = keras.ops.convert_to_numpy(FixedViews()(picture))[..., 0]
     assert views[1].argmax() != views[0].argmax()
-    back = back_to_picture(views)
+    back = FixedViews().back_to_picture(views)
     rows, columns = np.nonzero(back > 0.5 * back.max())
     assert abs(rows.mean() - 7.5) < 0.5
     assert abs(columns.mean() - 27.5) < 0.5

@@ -40,6 +40,22 @@ class FourViews(layers.Layer):
     def compute_output_shape(self, input_shape):
         return (None, *input_shape[1:])
 
+    def back_to_picture(self, maps: np.ndarray) -> np.ndarray:
+        """What is mapped on each view, on the picture: the mean over the views that show a place.
+
+        Args:
+            maps: (4, height, width), in the order of the views.
+
+        Returns:
+            (height, width).
+        """
+        whole, centre = ((maps[view] + maps[view + 1][:, ::-1]) / 2 for view in (0, 2))
+        rows, columns = map(_inside, whole.shape)
+        size = rows.stop - rows.start, columns.stop - columns.start
+        small = ops.convert_to_numpy(resize(centre[..., None], *size))[..., 0]
+        whole[rows, columns] = (whole[rows, columns] + small) / 2
+        return whole
+
 
 @keras.saving.register_keras_serializable("menagerie")
 class MeanOfViews(layers.Layer):
@@ -65,23 +81,6 @@ def by_four_views(network: keras.Model) -> keras.Model:
         for name, value in seen.items()
     }
     return keras.Model({"image": image}, outputs, name=network.name)
-
-
-def back_from_four(maps: np.ndarray) -> np.ndarray:
-    """What is mapped on each view, on the picture: the mean over the views that show a place.
-
-    Args:
-        maps: (4, height, width), in the order of `FourViews`.
-
-    Returns:
-        (height, width).
-    """
-    whole, centre = ((maps[view] + maps[view + 1][:, ::-1]) / 2 for view in (0, 2))
-    rows, columns = map(_inside, whole.shape)
-    size = rows.stop - rows.start, columns.stop - columns.start
-    small = ops.convert_to_numpy(resize(centre[..., None], *size))[..., 0]
-    whole[rows, columns] = (whole[rows, columns] + small) / 2
-    return whole
 
 
 def _inside(side: int) -> slice:

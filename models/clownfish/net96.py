@@ -8,11 +8,11 @@ import keras
 from keras import layers
 
 from models.base import NNModel
-from models.clownfish.four_views import by_four_views
 from models.clownfish.photographs import (
     PhotographOptions,
     augmentation,
     divide,
+    finished,
     statistics,
     torch_start,
 )
@@ -96,7 +96,7 @@ class Net96(NNModel):
 
     Options = Net96Options
     inputs = (ImageInput(SIDE, SIDE, 3),)
-    divide = staticmethod(divide)
+    divide, finished = staticmethod(divide), finished
 
     def loadData(self):
         self.split_table(self.read_table(self.options.data, self.options.data_dir))
@@ -124,9 +124,6 @@ class Net96(NNModel):
 
         outputs = {"features": hidden, "embedding": hidden, "probabilities": answer(hidden)}
         self.model = keras.Model({"image": image}, outputs, name="network")
-
-    def finished(self, network: keras.Model) -> keras.Model:
-        return by_four_views(network) if self.options.four_views else network
 
     def prepareModel(self):
         options = self.options

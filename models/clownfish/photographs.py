@@ -13,6 +13,7 @@ from datasets.base import Division, Splits, Table
 from datasets.clownfish import CAPS, Choice, build
 from datasets.folds import grouped
 from datasets.images import Fit
+from models.clownfish.four_views import by_four_views
 from models.options import ScheduleOptions, mixup_option, option
 from models.pixels import pixel_statistics
 
@@ -66,6 +67,11 @@ def divide(table: Table, options: PhotographOptions) -> Division:
     )
     table = grouped(table, options.group)
     return build(table, choice, options.split_rule, options.seed, options.tested_fold())
+
+
+def finished(model, network: keras.Model) -> keras.Model:
+    """A trained network by one view of each picture, or by four; a method of both models."""
+    return by_four_views(network) if model.options.four_views else network
 
 
 def statistics(table: Table, splits: Splits, fit: Fit, paper: bool) -> tuple[list, list]:

@@ -11,11 +11,11 @@ from keras import layers
 from datasets.errors import InputError
 from models.backbones import Backbone
 from models.base import NNModel
-from models.clownfish.four_views import by_four_views
 from models.clownfish.photographs import (
     PhotographOptions,
     augmentation,
     divide,
+    finished,
     statistics,
     torch_start,
 )
@@ -116,7 +116,7 @@ class TransferCNN(NNModel):
     """
 
     Options = TransferCNNOptions
-    divide = staticmethod(divide)
+    divide, finished = staticmethod(divide), finished
 
     @property
     def inputs(self):
@@ -168,9 +168,6 @@ class TransferCNN(NNModel):
 
         outputs = {"features": pooled, "embedding": embedded, "probabilities": answer(kept)}
         self.model = keras.Model({"image": image}, outputs, name="network")
-
-    def finished(self, network: keras.Model) -> keras.Model:
-        return by_four_views(network) if self.options.four_views else network
 
     def prepareModel(self):
         options = self.options

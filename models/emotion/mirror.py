@@ -36,6 +36,10 @@ class WithMirroredPicture(_WithMirror):
     def mirrored(self, pictures):
         return ops.flip(pictures, axis=2)
 
+    def back_to_picture(self, maps):
+        """Maps of a picture and of its mirror image, (2, height, width), as one of the picture."""
+        return (maps[0] + maps[1][:, ::-1]) / 2
+
 
 @keras.saving.register_keras_serializable("menagerie")
 class WithMirroredPoints(_WithMirror):

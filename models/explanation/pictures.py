@@ -9,8 +9,6 @@ import keras
 import numpy as np
 
 from datasets.images import resize
-from models.clownfish.four_views import FourViews, back_from_four
-from models.emotion.mirror import WithMirroredPicture
 from models.explanation.anatomy import (
     Anatomy,
     View,
@@ -21,7 +19,6 @@ from models.explanation.anatomy import (
 )
 from models.explanation.attribution import class_activation
 from models.explanation.slopes import Watched, slopes_of_layers
-from models.fixed_views import FixedViews, back_to_picture
 
 WHOLE_PICTURE = View("", "image")
 
@@ -103,14 +100,8 @@ def _beside_flat(arrays: dict) -> dict:
 
 def _way_back(network: keras.Model) -> Callable:
     """How maps of one picture, (looks, height, width), become one: those of all looks at it."""
-    layers = list(all_layers(network))
-    if any(isinstance(layer, FixedViews) for layer in layers):
-        return back_to_picture
-    if any(isinstance(layer, FourViews) for layer in layers):
-        return back_from_four
-    if any(isinstance(layer, WithMirroredPicture) for layer in layers):
-        return lambda heat: (heat[0] + heat[1][:, ::-1]) / 2
-    return lambda heat: heat[0]
+    ways = (getattr(layer, "back_to_picture", None) for layer in all_layers(network))
+    return next(filter(None, ways), lambda heat: heat[0])
 
 
 def _merged(tensors: list[Watched], back: Callable) -> np.ndarray:
