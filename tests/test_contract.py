@@ -48,13 +48,14 @@ def fewer_weights():
 
 @pytest.fixture(scope="module")
 def train_one(tmp_path_factory):
-    """name -> that model, trained for three epochs and saved, once."""
+    """name -> that model, trained for three epochs and saved, once. Some use those before them."""
+    out = tmp_path_factory.mktemp("runs")
 
     @cache
     def train(name):
         with pytest.MonkeyPatch.context() as patch:
             leave_undrawn(patch)
-            model = prepared(name, tmp_path_factory.mktemp(name), epochs=3)
+            model = prepared(name, out, epochs=3)
             model.train()
             model.save()
         return model

@@ -7,13 +7,15 @@ from models.emotion.nn1 import NN1
 from models.emotion.nn2 import NN2
 from tests.typed import typed
 
-pytestmark = pytest.mark.usefixtures("small_nn1", "undrawn")
+pytestmark = pytest.mark.usefixtures("small_nn1")
 
 
 def test_a_fusion_interrupted_in_a_branch_goes_on_there(
     capsys, caplog, tmp_path, monkeypatch, few_faces
 ):
     monkeypatch.setattr("training.callbacks.CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr("models.artefact.write_report", lambda *_: None)
+    monkeypatch.setattr("models.artefact.write_savedmodel", lambda *_: None)
     monkeypatch.setitem(NN2.Options.PRESETS["recommended"], "epochs", 1)
     prepare = NN1.prepareModel
 

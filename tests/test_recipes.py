@@ -7,7 +7,6 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import run
 from datasets.synthetic import faces, music, organisms, reef, snails
@@ -52,7 +51,7 @@ def small_backbone(name, weights, height, width):
     return Backbone(name, network, lambda image: image / 255, weights)
 
 
-pytestmark = pytest.mark.usefixtures("small_nn1")
+pytestmark = pytest.mark.usefixtures("small_nn1", "eager")
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +101,7 @@ def out(tmp_path_factory):
 
 def quick(name, out):
     words = ["recipe", name, "--quick", "--json", "--out", str(out), *SMALLER.get(name, [])]
-    tf.config.run_functions_eagerly(SMALLER.get(name) is MUSIC)  # sooner done than compiled
-    try:
-        return run.main(words)
-    finally:
-        tf.config.run_functions_eagerly(False)
+    return run.main(words)
 
 
 def answer_of(name, out, capsys):
