@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import partial
 from math import prod
 from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import layers, ops
+
+from models.inputs import ImageInput
 
 PASSES = 3  # forward, and backward to the inputs and to the weights
 TOUCHES = 6  # how often a value between layers is written or read in a training step
@@ -37,39 +40,58 @@ class Work(NamedTuple):
     values: int
 
 
-def work_of(network: keras.Model) -> Work:
+def work_of(network: keras.Model, shapes: dict | None = None) -> Work:
     """What a functional network does to one sample.
 
-    Extents that are known only at run time, such as the length of a recording, count as one.
+    Args:
+        network: that is looked at.
+        shapes: input name -> shape of a sample, for inputs that take any. Other extents that are
+            known only at run time, such as the length of a recording, count as one.
     """
-    multiplied = given = 0
+    tensors = [
+        keras.KerasTensor((None, *(shapes or {}).get(tensor.name, tensor.shape[1:])))
+        for tensor in network.inputs
+    ]
+    return _counted(network, tensors)[0]
+
+
+def _counted(network: keras.Model, tensors) -> tuple[Work, object]:
+    """What a network does to one such sample, and what it gives for it."""
+    multiplied, given = 0, _values(tensors)
+
+    def count(operation, *arguments, **keywords):
+        nonlocal multiplied, given
+        if isinstance(operation, keras.Model):
+            one, outputs = _counted(operation, arguments[0])
+            multiplied, given = multiplied + one.multiplications, given + one.values
+            return outputs
+        outputs = operation.compute_output_spec(*arguments, **keywords)
+        values = _values(outputs)
+        given += values
+        multiplied += values * _multiplications_for_a_value(operation)
+        return outputs
+
     network = getattr(network, "_functional", network)  # of a keras.Sequential
-    for nodes in network._nodes_by_depth.values():
-        for node in nodes:
-            operation = node.operation
-            if isinstance(operation, keras.Model):
-                one = work_of(operation)
-                multiplied, given = multiplied + one[0], given + one[1]
-                continue
-            values = sum(_size(tensor.shape[1:]) for tensor in node.output_tensors)
-            given += values
-            multiplied += values * _multiplications_for_a_value(operation)
-    return Work(multiplied, given)
+    outputs = network._run_through_graph(tensors, lambda operation: partial(count, operation))
+    return Work(multiplied, given), outputs
 
 
-def training_seconds(network: keras.Model, phases: Iterable, samples: int) -> float:
+def training_seconds(
+    network: keras.Model, phases: Iterable, samples: int, shapes: dict | None = None
+) -> float:
     """Seconds that the phases of a training take on this machine.
 
     Args:
         network: that is trained.
         phases: of `training.phases`; of one with stored views the frozen part counts once a view.
         samples: of the training part.
+        shapes: input name -> shape of a sample that chance does not change.
     """
-    multiplied, given = work_of(network)
     rate, bandwidth = speed()
-    step = PASSES * multiplied / rate + TOUCHES * given / bandwidth
     seconds = 0.0
     for phase in phases:
+        multiplied, given = work_of(network, _shapes_in(phase, shapes or {}))
+        step = PASSES * multiplied / rate + TOUCHES * given / bandwidth
         heard = samples * getattr(phase.augment, "segments", 1)  # of recordings, in an epoch
         if phase.trainable is None:
             update = UPDATES * network.count_params() / phase.batch_size / bandwidth
@@ -81,6 +103,12 @@ def training_seconds(network: keras.Model, phases: Iterable, samples: int) -> fl
     return seconds
 
 
+def _shapes_in(phase, shapes: dict) -> dict:
+    """Such shapes in a phase, whose pictures can be smaller than those that are answered."""
+    fit = getattr(phase.augment, "fit", None)
+    return shapes if fit is None else {name: fit.shape for name in shapes}
+
+
 def forecast(model) -> list[str]:
     """Lines on how long a prepared model will train, and where that is of little use or lopsided.
 
@@ -88,7 +116,9 @@ def forecast(model) -> list[str]:
         model: NNModel, prepared.
     """
     samples = len(model.splits.train)
-    seconds = training_seconds(model.model, model.phases, samples)
+    pictures = [record for record in model.inputs if isinstance(record, ImageInput)]
+    shapes = {record.name: record.fitted_shape for record in pictures}
+    seconds = training_seconds(model.model, model.phases, samples, shapes)
     lines = [f"training will take {_duration(seconds)} on this machine, by a rough reckoning"]
     if seconds > LONG:
         lines.append(f"warning: that is long: {_shorter(model.options, seconds)}")
@@ -176,5 +206,7 @@ def _multiplications_for_a_value(operation) -> int:
     return 0
 
 
-def _size(shape) -> int:
-    return prod(extent or 1 for extent in shape)
+def _values(tensors) -> int:
+    """How many a sample has in these tensors."""
+    shapes = [tensor.shape[1:] for tensor in keras.tree.flatten(tensors)]
+    return sum(prod(extent or 1 for extent in shape) for shape in shapes)

@@ -102,15 +102,24 @@ def test_a_decision_says_why():
     assert line.endswith("here are 2,000")
 
 
-def test_the_work_of_a_network_is_that_of_its_layers():
-    inner = keras.Sequential([keras.Input((8, 8, 4)), layers.Conv2D(6, 3, padding="same")])
-    picture = keras.Input((8, 8, 4))
+def network_on(side):
+    inner = keras.Sequential([keras.Input((side, side, 4)), layers.Conv2D(6, 3, padding="same")])
+    picture = keras.Input((side, side, 4), name="image")
     seen = inner(picture) + inner(picture)
-    seen = layers.DepthwiseConv2D(3, 2, padding="same")(seen)
-    network = keras.Model(picture, layers.Dense(5)(layers.Flatten()(seen)))
-    work = work_of(network)
+    return keras.Model(picture, layers.DepthwiseConv2D(3, 2, padding="same")(seen))
+
+
+def test_the_work_of_a_network_is_that_of_its_layers():
+    picture = keras.Input((8, 8, 4))
+    seen = network_on(8)(picture)
+    work = work_of(keras.Model(picture, layers.Dense(5)(layers.Flatten()(seen))))
     assert work.multiplications == 2 * 64 * 6 * 9 * 4 + 16 * 6 * 9 + 16 * 6 * 5
-    assert work.values == 64 * 4 + 2 * (64 * 4 + 64 * 6) + 64 * 6 + 16 * 6 + 16 * 6 + 5
+    assert work.values == 2 * 64 * 4 + 2 * (64 * 4 + 64 * 6) + 64 * 6 + 16 * 6 + 16 * 6 + 5
+
+
+def test_the_work_of_a_network_for_any_size_is_that_for_the_size_it_is_shown():
+    assert work_of(network_on(None), {"image": (8, 8, 4)}) == work_of(network_on(8))
+    assert work_of(network_on(None)).values < 100
 
 
 @pytest.fixture
@@ -133,6 +142,17 @@ def test_a_training_is_epochs_times_samples_times_a_step(speed):
     assert training_seconds(network, [frozen], 200) == pytest.approx(2 * 200 * step)
 
 
+def test_pictures_that_chance_makes_smaller_take_less(speed):
+    network, shown = network_on(None), {"image": (16, 16, 4)}
+    smaller = SimpleNamespace(fit=SimpleNamespace(shape=(8, 8, 4)))
+    seconds = [
+        training_seconds(network, [Phase("training", 1, 10, augment=augment)], 200, shown)
+        for augment in (None, smaller)
+    ]
+    update = 200 * 10 * network.count_params() / 10 / 1e6
+    assert seconds[0] - update == pytest.approx(4 * (seconds[1] - update))
+
+
 def told(seconds, counts, monkeypatch, **options):
     monkeypatch.setattr(estimates, "training_seconds", lambda *_: seconds)
     targets = np.repeat(np.arange(len(counts)), counts)
@@ -141,7 +161,7 @@ def told(seconds, counts, monkeypatch, **options):
             splits=SimpleNamespace(train=np.arange(len(targets))),
             table=SimpleNamespace(targets=targets),
             labels=tuple(map(str, range(len(counts)))),
-            model=None, phases=(), taxonomy=None,
+            model=None, phases=(), inputs=(), taxonomy=None,
             options=SimpleNamespace(epochs=60, **options),
         )
     )  # fmt: skip
