@@ -15,7 +15,7 @@ def test_transfer_learning_tells_real_clownfish_apart_and_from_other_fish(
 ):
     weights = real_data / "weights" / "mobilenet_v2_0.35_224_no_top.weights.h5"
     words = ["--model", "TransferCNN", "--data-dir", real_data / "clownfish", "--out", tmp_path,
-             "--weights", weights, "--image-size", 160, "--stored-views", 2, "--epochs", 15,
+             "--weights", weights, "--image-size", 128, "--stored-views", 2, "--epochs", 8,
              "--run", "fish"]  # fmt: skip
     assert run.main([str(word) for word in words]) == 0
     folder = tmp_path / "TransferCNN" / "fish"
@@ -41,6 +41,6 @@ def test_transfer_learning_tells_real_clownfish_apart_and_from_other_fish(
     assert run.main([str(word) for word in [*words, "--reject-at", 0.97, "--json"]]) == 0
     rejection = json.loads(capsys.readouterr().out)["rejection"]
     assert rejection["n_other"] == len(pictures)
-    # This short training reached 0.66 with 62 other fish: two standard errors above the bound.
+    # This short training reached 0.65 with 62 other fish: two standard errors above the bound.
     assert rejection["auroc"] > 0.55
     assert rejection["target"] == 0.97

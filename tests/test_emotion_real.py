@@ -32,9 +32,9 @@ def faces(real_data, tmp_path_factory):
 
 def test_final_nn_learns_from_real_faces_and_judges_new_ones(faces, tmp_path, capsys):
     words = ["--data-dir", str(faces / "known"), "--out", str(tmp_path)]
-    assert run.main(["--model", "NN1", "--epochs", "6", "--width", "24", *words]) == 0
+    assert run.main(["--model", "NN1", "--epochs", "5", "--width", "16", *words]) == 0
     assert run.main(["--model", "NN2", "--epochs", "16", *words]) == 0
-    fusion = ["--combine", "features", "--learning-rate", "0.001"]
+    fusion = ["--combine", "features", "--learning-rate", "0.001", "--epochs", "20"]
     assert run.main(["--model", "FinalNN", *fusion, *words]) == 0
     capsys.readouterr()
 
