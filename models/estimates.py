@@ -18,6 +18,8 @@ import numpy as np
 from keras import layers, ops
 
 from models.inputs import ImageInput
+from training.epochs import steps_of
+from training.sampling import MinedTriplets
 
 PASSES = 3  # forward, and backward to the inputs and to the weights
 TOUCHES = 6  # how often a value between layers is written or read in a training step
@@ -77,14 +79,14 @@ def _counted(network: keras.Model, tensors) -> tuple[Work, object]:
 
 
 def training_seconds(
-    network: keras.Model, phases: Iterable, samples: int, shapes: dict | None = None
+    network: keras.Model, phases: Iterable, targets: np.ndarray, shapes: dict | None = None
 ) -> float:
     """Seconds that the phases of a training take on this machine.
 
     Args:
         network: that is trained.
         phases: of `training.phases`; of one with stored views the frozen part counts once a view.
-        samples: of the training part.
+        targets: (samples,) class indices of the training part.
         shapes: input name -> shape of a sample that chance does not change.
     """
     rate, bandwidth = speed()
@@ -92,15 +94,24 @@ def training_seconds(
     for phase in phases:
         multiplied, given = work_of(network, _shapes_in(phase, shapes or {}))
         step = PASSES * multiplied / rate + TOUCHES * given / bandwidth
-        heard = samples * getattr(phase.augment, "segments", 1)  # of recordings, in an epoch
+        segments = getattr(phase.augment, "segments", 1)  # of a recording, in an epoch
         if phase.trainable is None:
-            update = UPDATES * network.count_params() / phase.batch_size / bandwidth
-            seconds += phase.epochs * (heard * step + samples * update)
+            update = UPDATES * network.count_params() / bandwidth
+            seen = segments * _samples_of_an_epoch(phase.sampling, targets)
+            seconds += phase.epochs * (seen * step + steps_of(phase, targets) * update)
         else:  # what is frozen is computed forward alone, where it is stored once for each view
             stored = phase.views or phase.augment is None
             passes = (phase.views or 1) if stored else phase.epochs
-            seconds += passes * heard * step / PASSES
+            seconds += passes * segments * len(targets) * step / PASSES
     return seconds
+
+
+def _samples_of_an_epoch(sampling, targets: np.ndarray) -> float:
+    """How many are learnt from, repeated ones too; one that is only looked at counts a third."""
+    if sampling is None:
+        return len(targets)
+    looked_at = len(targets) / PASSES if isinstance(sampling, MinedTriplets) else 0
+    return sampling.places(targets) + looked_at
 
 
 def _shapes_in(phase, shapes: dict) -> dict:
@@ -115,14 +126,14 @@ def forecast(model) -> list[str]:
     Args:
         model: NNModel, prepared.
     """
-    samples = len(model.splits.train)
+    targets = model.table.targets[model.splits.train]
     pictures = [record for record in model.inputs if isinstance(record, ImageInput)]
     shapes = {record.name: record.fitted_shape for record in pictures}
-    seconds = training_seconds(model.model, model.phases, samples, shapes)
+    seconds = training_seconds(model.model, model.phases, targets, shapes)
     lines = [f"training will take {_duration(seconds)} on this machine, by a rough reckoning"]
     if seconds > LONG:
         lines.append(f"warning: that is long: {_shorter(model.options, seconds)}")
-    counts = np.bincount(model.table.targets[model.splits.train], minlength=len(model.labels))
+    counts = np.bincount(targets, minlength=len(model.labels))
     few = int((counts <= FEW).sum())
     if few > len(counts) / 2:
         lines.append(

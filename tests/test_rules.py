@@ -14,6 +14,7 @@ from models.estimates import forecast, training_seconds, work_of
 from models.rules import decide, decided, trained_as
 from models.species.multi_view_classifier import MultiViewClassifier
 from training.phases import Phase
+from training.sampling import Balanced, HalfPasses, MinedTriplets
 
 RECOMMENDED = [
     "NN1", "NN2", "FinalNN", "Net96", "TransferCNN", "TripletClassifier", "MultiViewClassifier",
@@ -21,6 +22,7 @@ RECOMMENDED = [
 ]  # fmt: skip
 
 CLASSES = 7
+SAMPLES = np.zeros(200, int)
 
 
 def options(name="NN1", **values):
@@ -136,17 +138,31 @@ def network_and_phase(**more):
 def test_a_training_is_epochs_times_samples_times_a_step(speed):
     network, phase = network_and_phase()
     step = 3 * 1000 / 1e6 + 6 * 110 / 1e6 + 10 * 1010 / 10 / 1e6
-    assert training_seconds(network, [phase], 200) == pytest.approx(5 * 200 * step)
+    assert training_seconds(network, [phase], SAMPLES) == pytest.approx(5 * 200 * step)
     _, frozen = network_and_phase(trainable=("dense",), augment=lambda *_: None, views=2)
     step = (3 * 1000 + 6 * 110) / 1e6 / 3
-    assert training_seconds(network, [frozen], 200) == pytest.approx(2 * 200 * step)
+    assert training_seconds(network, [frozen], SAMPLES) == pytest.approx(2 * 200 * step)
+
+
+def test_samples_that_are_repeated_or_looked_at_take_their_time(speed):
+    uneven = np.repeat([0, 1], [60, 20])
+    step, update = (3 * 1000 + 6 * 110) / 1e6, 10 * 1010 / 1e6
+    for sampling, seen, steps in (
+        (Balanced(), 2 * 60, 12),
+        (HalfPasses(), 40, 4),
+        (MinedTriplets(np.ones((2, 2))), 3 * 2 * 60 + 80 / 3, 12),
+        (MinedTriplets(np.ones((2, 2)), balanced=False), 3 * 80 + 80 / 3, 8),
+    ):
+        network, phase = network_and_phase(sampling=sampling)
+        found = training_seconds(network, [phase], uneven)
+        assert found == pytest.approx(5 * (seen * step + steps * update))
 
 
 def test_pictures_that_chance_makes_smaller_take_less(speed):
     network, shown = network_on(None), {"image": (16, 16, 4)}
     smaller = SimpleNamespace(fit=SimpleNamespace(shape=(8, 8, 4)))
     seconds = [
-        training_seconds(network, [Phase("training", 1, 10, augment=augment)], 200, shown)
+        training_seconds(network, [Phase("training", 1, 10, augment=augment)], SAMPLES, shown)
         for augment in (None, smaller)
     ]
     update = 200 * 10 * network.count_params() / 10 / 1e6
