@@ -179,7 +179,7 @@ def compared(one: Results, other: Results) -> dict:
         `difference`, of the mean accuracies; `paired_t` and `corrected_resampled_t`, each with
         `statistic` and `p` (None for single runs, which have no folds), the latter with the
         `test_to_train` that it was given, the larger of the two; and `mcnemar` on the answers of
-        all folds.
+        all folds, with the interval of the difference on these.
 
     Raises:
         InputError: they were not judged on the same samples.
@@ -201,6 +201,11 @@ def compared(one: Results, other: Results) -> dict:
         found["corrected_resampled_t"] = corrected | {"test_to_train": ratio}
     pooled = [np.concatenate([fold.right for fold in results.folds]) for results in (one, other)]
     return found | {"mcnemar": asdict(mcnemar_exact(*pooled))}
+
+
+def points_interval(mcnemar: dict) -> str:
+    """The interval of `compared`'s difference, in points: `-0.04 to +1.54`."""
+    return f"{100 * mcnemar['low']:+.2f} to {100 * mcnemar['high']:+.2f}"
 
 
 def _test_to_train(results: Results) -> float:

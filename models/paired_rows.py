@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from models.fold_results import Results, compared, read_fold
+from models.fold_results import Results, compared, points_interval, read_fold
 
 Runs = dict[str, dict[int, Path]]  # row name -> seed or fold -> run folder
 
@@ -18,8 +18,9 @@ def paired_rows(runs: Runs, pairs: Iterable[tuple[str, str]]) -> list[str]:
         pairs: names of two rows each; the second one is compared with the first.
 
     Returns:
-        A Markdown table: difference in points; paired t-test over folds or seeds, the same
-        corrected for overlapping training parts, McNemar's exact test on all answers.
+        A Markdown table: difference in points, with its 95 % interval over samples; paired t-test
+        over folds or seeds, the same corrected for overlapping training parts, McNemar's exact test
+        on all answers.
     """
     return [
         "| | difference | t-test | corrected | McNemar | only the second, only the first right |",
@@ -33,7 +34,7 @@ def _line(runs: Runs, first: str, second: str) -> str:
     counts = found["mcnemar"]
     cells = [
         f"{second} - {first}",
-        f"{100 * found['difference']:+.2f}",
+        f"{100 * found['difference']:+.2f} ({points_interval(counts)})",
         _p(found["paired_t"]),
         _p(found["corrected_resampled_t"]),
         _p(counts),

@@ -314,7 +314,7 @@ def test_compare_is_what_its_parts_say(capsys, out):
         tested = table[table["part"] == "test"].set_index("key").sort_index()
         right[name] = (tested["label"] == tested["answer"]).to_numpy()
     expected = mcnemar_exact(right["slow"], right["fast"])
-    for count in ("both", "only_a", "only_b", "neither", "p"):
+    for count in ("both", "only_a", "only_b", "neither", "p", "low", "high"):
         assert found["mcnemar"][count] == getattr(expected, count)
 
 
@@ -328,6 +328,7 @@ def test_compare_prints_the_folds_and_the_tests(capsys, out):
     assert re.search(r"Tiny/fast minus Tiny/slow: \+\d+\.\d\d points", text)
     for test in ("paired t", "corrected resampled t", "McNemar, exact"):
         assert re.search(rf"{test} +p \d", text)
+    assert re.search(r"interval, 95 % +[-+]\d+\.\d\d to \+\d+\.\d\d points", text)
     assert "not corrected" not in text
 
 

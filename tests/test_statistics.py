@@ -95,6 +95,26 @@ def test_mcnemar_counts_and_its_exact_p():
     assert found.p == pytest.approx(2 * sum(comb(15, k) for k in range(4)) / 2**15, rel=1e-12)
     turned = mcnemar_exact(right_b, right_a)
     assert (turned.only_a, turned.only_b, turned.p) == (12, 3, found.p)
+    assert (turned.low, turned.high) == (-found.high, -found.low)
+
+
+def test_the_interval_of_a_paired_difference_holds_it_as_often_as_it_says():
+    rng, shares, n = np.random.default_rng(0), (0.82, 0.03, 0.07, 0.08), 400
+    held = []
+    for _ in range(2000):
+        pairs = rng.choice(4, size=n, p=shares)
+        found = mcnemar_exact(pairs < 2, (pairs == 0) | (pairs == 2))
+        held.append(found.low <= shares[2] - shares[1] <= found.high)
+    assert np.mean(held) == pytest.approx(0.95, abs=0.015)
+
+
+def test_the_interval_of_a_paired_difference_has_one_sample_more_on_either_side():
+    found = mcnemar_exact([True] * 91 + [False] * 118 + [True] * 191, [False] * 91 + [True] * 309)
+    middle = (119 - 92) / 402
+    half = 1.959964 * np.sqrt((211 / 402 - middle**2) / 402)
+    assert (found.low, found.high) == pytest.approx((middle - half, middle + half), abs=1e-7)
+    nothing = mcnemar_exact([], [])
+    assert (nothing.low, nothing.high) == (-1, 1)
 
 
 def test_mcnemars_p_is_the_share_of_tosses_that_are_as_uneven():

@@ -63,6 +63,7 @@ class Baseline:
         result: on the part that is judged.
         probabilities: (samples, classes).
         difference: accuracy of the network minus its accuracy.
+        low, high: 95 % interval of that, see `training.statistics.McNemar`.
         only_network, only_baseline: number of samples that one of the two alone answers rightly.
         p: exact, two-sided (McNemar): how likely so unequal a pair of numbers is by chance.
     """
@@ -72,6 +73,8 @@ class Baseline:
     result: Result
     probabilities: np.ndarray
     difference: float
+    low: float
+    high: float
     only_network: int
     only_baseline: int
     p: float
@@ -85,6 +88,7 @@ class Baseline:
             **{name: self.result.figures[name] for name in names},
             "interval": list(self.result.intervals["accuracy"]),
             "difference": self.difference,
+            "difference_interval": [self.low, self.high],
             "only_network": self.only_network,
             "only_baseline": self.only_baseline,
             "p": self.p,
@@ -191,6 +195,8 @@ def _judged(name, setting, probabilities, *, truth, right, labels) -> Baseline:
         result=evaluate(probabilities, truth, labels),
         probabilities=probabilities,
         difference=(test.only_a - test.only_b) / len(truth),
+        low=-test.high,
+        high=-test.low,
         only_network=test.only_a,
         only_baseline=test.only_b,
         p=test.p,

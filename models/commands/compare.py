@@ -7,7 +7,13 @@ from pathlib import Path
 
 from datasets.errors import InputError
 from models.commands.parser import Parser, percent, print_json
-from models.fold_results import Results, check_same_samples, compared, find_results
+from models.fold_results import (
+    Results,
+    check_same_samples,
+    compared,
+    find_results,
+    points_interval,
+)
 
 WIDTH = 24
 
@@ -67,7 +73,8 @@ def _fold(results: list[Results], index: int) -> dict:
 def _print(answer: dict) -> None:
     names = list(answer["results"])
     for name in names:
-        print(f"{name}: {answer['results'][name]['folder']}")
+        folder = answer["results"][name]["folder"]
+        print(name if name == folder else f"{name}: {folder}")
     print(f"accuracy on the {answer['part']} part")
     print(f"  {'fold':>6} {'n':>7}  " + "".join(f"{_short(name):>{WIDTH}}" for name in names))
     if not answer["is_single"]:
@@ -101,6 +108,8 @@ def _print_comparison(found: dict) -> None:
         ratio = f", {corrected['test_to_train']:.3f} test samples per training sample"
         print(f"  corrected resampled t  {_t_line(corrected, folds)}{ratio}")
     counts = found["mcnemar"]
+    bounds = points_interval(counts)
+    print(f"  interval, 95 %         {bounds} points, on paired samples (Bonett and Price)")
     print(
         f"  McNemar, exact         p {counts['p']:.4g}; right: both {counts['both']}, "
         f"only {found['a']} {counts['only_a']}, only {found['b']} {counts['only_b']}, "
