@@ -130,6 +130,8 @@ def forecast(model) -> list[str]:
     pictures = [record for record in model.inputs if isinstance(record, ImageInput)]
     shapes = {record.name: record.fitted_shape for record in pictures}
     seconds = training_seconds(model.model, model.phases, targets, shapes)
+    if model.options.refit:
+        seconds *= 2  # once more, with the validation part
     lines = [f"training will take {_duration(seconds)} on this machine, by a rough reckoning"]
     if seconds > LONG:
         lines.append(f"warning: that is long: {_shorter(model.options, seconds)}")

@@ -178,7 +178,7 @@ def told(seconds, counts, monkeypatch, **options):
             table=SimpleNamespace(targets=targets),
             labels=tuple(map(str, range(len(counts)))),
             model=None, phases=(), inputs=(), taxonomy=None,
-            options=SimpleNamespace(epochs=60, **options),
+            options=SimpleNamespace(**{"epochs": 60, "refit": False} | options),
         )
     )  # fmt: skip
 
@@ -187,6 +187,7 @@ def test_a_long_training_is_warned_of_with_what_would_shorten_it(monkeypatch):
     assert told(600, [9, 9], monkeypatch) == [
         "training will take about 10 minutes on this machine, by a rough reckoning"
     ]
+    assert "about 20 minutes" in told(600, [9, 9], monkeypatch, refit=True)[0]
     first, warning = told(10 * 3600, [9, 9], monkeypatch, image_size=224)
     assert "about 10 hours" in first
     assert "--epochs 6 takes about 60 minutes" in warning and "--image-size 112" in warning
