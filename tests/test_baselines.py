@@ -11,6 +11,7 @@ from models.run_baselines import baseline_lines
 from training import baselines
 from training.baselines import View, compare
 from training.report_page import write_report_page
+from training.statistics import mcnemar_exact
 
 SIZES = {"train": 120, "validation": 60, "test": 80}
 LABELS = ("a", "b", "c")
@@ -194,6 +195,8 @@ def test_the_paired_test_counts_who_alone_is_right():
         a, b = sum(ours & ~theirs), sum(theirs & ~ours)
         assert (one.only_network, one.only_baseline) == (a, b)
         assert one.difference == pytest.approx(ours.mean() - theirs.mean())
+        turned = mcnemar_exact(theirs, ours)
+        assert one.to_json()["difference_interval"] == [turned.low, turned.high]
         assert one.p == pytest.approx(stats.binomtest(int(a), int(a + b)).pvalue)
     assert found.accuracy == 50 / 80
 
@@ -283,4 +286,6 @@ def test_the_page_shows_the_table(tmp_path):
     ).read_text()  # fmt: skip
     assert "Simple baselines" in page and "&lt;numbers&gt;" in page
     assert found.verdict().split("numbers")[0].split("<")[0] in page
+    bounds = f"{100 * found.best.low:+.1f} to {100 * found.best.high:+.1f}"
+    assert bounds in page
     assert page.count("<tr>", page.index('id="baselines"'), page.index("exact McNemar")) == 3
