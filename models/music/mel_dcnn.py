@@ -42,7 +42,7 @@ READOUT = {"epochs": 40, "views": 8}
 class MelDCNNOptions(MusicOptions):
     """Options of MelDCNN."""
 
-    SYNTHETIC_RECOMMENDED = {"epochs": 24, "mixup": 0.0}
+    SYNTHETIC_RECOMMENDED = {"epochs": 72}
     MEASURED_WITH = 2400
     PRESETS = {
         "paper": {
