@@ -200,7 +200,7 @@ def test_findings_state_table_1_and_what_each_step_adds(tmp_path):
     expected = ["E2 two - E1 one", "E1' controlled - E1 one", "E2 two - E1' controlled"]
     expected.append("E3 transfer - E2 two")
     assert steps == expected * 2
-    assert any(line.startswith("| E2 two - E1 one | +25.00 |") for line in lines)
+    assert any(line.startswith("| E2 two - E1 one | +25.00 (-2.39 to +46.84) |") for line in lines)
     sizes = [line for line in lines if line.startswith("| 1 to 4 |")]
     assert sizes[0].split("|")[2].strip() == "8"  # of both seeds
     assert sum(line.startswith("| 10 to 19 |") for line in lines) == 1
