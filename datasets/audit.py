@@ -126,7 +126,8 @@ class Audit:
         if len(filled) > 1:
             least, most = min(filled, key=filled.get), max(filled, key=filled.get)
             ratio = filled[most] / filled[least]
-            lines.append(f"The largest class, {most}, has {ratio:.1f} times the least, {least}.")
+            uneven = f"The largest class, {most}, has {ratio:.1f} times the least, {least}."
+            lines.append(uneven if ratio > 1 else "All classes have the same number of samples.")
         if self.unknown:
             labels = ", ".join(f"{label} {count:,}" for label, count in self.unknown.items())
             lines.append(f"Labels outside the classes: {labels}.")

@@ -80,6 +80,7 @@ def test_a_clean_set_is_said_to_be_clean():
     rows = [("a", "cat", "", "A"), ("b", "dog", "", "B")]
     found = audit(make_table(rows))
     assert found.crossings == {}
+    assert "All classes have the same number of samples." in found.lines()
     assert found.lines()[-1] == "No picture occurs twice."
 
 
