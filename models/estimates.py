@@ -19,7 +19,6 @@ from keras import layers, ops
 
 from models.inputs import ImageInput
 from training.epochs import steps_of
-from training.sampling import MinedTriplets
 
 PASSES = 3  # forward, and backward to the inputs and to the weights
 TOUCHES = 6  # how often a value between layers is written or read in a training step
@@ -89,29 +88,41 @@ def training_seconds(
         targets: (samples,) class indices of the training part.
         shapes: input name -> shape of a sample that chance does not change.
     """
-    rate, bandwidth = speed()
-    seconds = 0.0
+    machine, seconds = speed(), 0.0
     for phase in phases:
-        multiplied, given = work_of(network, _shapes_in(phase, shapes or {}))
-        step = PASSES * multiplied / rate + TOUCHES * given / bandwidth
-        segments = getattr(phase.augment, "segments", 1)  # of a recording, in an epoch
-        if phase.trainable is None:
-            update = UPDATES * network.count_params() / bandwidth
-            seen = segments * _samples_of_an_epoch(phase.sampling, targets)
-            seconds += phase.epochs * (seen * step + steps_of(phase, targets) * update)
-        else:  # what is frozen is computed forward alone, where it is stored once for each view
-            stored = phase.views or phase.augment is None
-            passes = (phase.views or 1) if stored else phase.epochs
-            seconds += passes * segments * len(targets) * step / PASSES
+        learners = _learners(network, phase)
+        for learner in learners:  # each in its share of the epochs
+            seconds += _phase_seconds(learner, phase, targets, shapes, machine) / len(learners)
     return seconds
+
+
+def _learners(network: keras.Model, phase) -> list[keras.Model]:
+    """The networks that a phase trains in turn: those of its tasks, or the one."""
+    if not phase.tasks:
+        return [network]
+    return [keras.Model(network.input, network.output[task.output]) for task in phase.tasks]
+
+
+def _phase_seconds(network: keras.Model, phase, targets, shapes, machine) -> float:
+    rate, bandwidth = machine
+    multiplied, given = work_of(network, _shapes_in(phase, shapes or {}))
+    step = PASSES * multiplied / rate + TOUCHES * given / bandwidth
+    segments = getattr(phase.augment, "segments", 1)  # of a recording, in an epoch
+    if phase.trainable is None:
+        update = UPDATES * network.count_params() / bandwidth
+        seen = segments * _samples_of_an_epoch(phase.sampling, targets)
+        return phase.epochs * (seen * step + steps_of(phase, targets) * update)
+    # What is frozen is computed forward alone, where it is stored once for each view.
+    stored = phase.views or phase.augment is None
+    passes = (phase.views or 1) if stored else phase.epochs
+    return passes * segments * len(targets) * step / PASSES
 
 
 def _samples_of_an_epoch(sampling, targets: np.ndarray) -> float:
     """How many are learnt from, repeated ones too; one that is only looked at counts a third."""
     if sampling is None:
         return len(targets)
-    looked_at = len(targets) / PASSES if isinstance(sampling, MinedTriplets) else 0
-    return sampling.places(targets) + looked_at
+    return sampling.places(targets) + sampling.looks * len(targets) / PASSES
 
 
 def _shapes_in(phase, shapes: dict) -> dict:

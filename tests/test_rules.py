@@ -15,6 +15,7 @@ from models.rules import decide, decided, trained_as
 from models.species.multi_view_classifier import MultiViewClassifier
 from training.phases import Phase
 from training.sampling import Balanced, HalfPasses, MinedTriplets
+from training.tasks import Task
 
 RECOMMENDED = [
     "NN1", "NN2", "FinalNN", "Net96", "TransferCNN", "TripletClassifier", "MultiViewClassifier",
@@ -165,6 +166,15 @@ def test_samples_that_are_repeated_or_looked_at_take_their_time(speed):
         network, phase = network_and_phase(sampling=sampling)
         found = training_seconds(network, [phase], uneven)
         assert found == pytest.approx(5 * (seen * step + steps * update))
+
+
+def test_tasks_that_take_turns_take_the_time_of_the_one_that_learns(speed):
+    values = keras.Input((100,))
+    ways = {name: layers.Dense(10)(layers.Dense(50)(values)) for name in ("a", "b")}
+    tasks = tuple(Task(name, name, None, "mse", None) for name in ways)
+    alone = training_seconds(keras.Model(values, ways["a"]), [Phase("training", 6, 10)], SAMPLES)
+    in_turn = [Phase("training", 6, 10, tasks=tasks)]
+    assert training_seconds(keras.Model(values, ways), in_turn, SAMPLES) == pytest.approx(alone)
 
 
 def test_pictures_that_chance_makes_smaller_take_less(speed):

@@ -14,7 +14,8 @@ from training.miners import balanced_anchors, mine_triplets
 class Balanced:
     """Every class as often as the largest one."""
 
-    together = 1
+    together = 1  # rows that stay side by side in a batch
+    looks = 0  # at the whole training part before each epoch
 
     def places(self, targets: np.ndarray) -> int:
         """Samples of one epoch, repeated ones counted again."""
@@ -33,6 +34,7 @@ class HalfPasses:
     """
 
     together = 1
+    looks = 0
 
     def places(self, targets: np.ndarray) -> int:
         """Samples of one epoch; of an odd number, one stands in both halves."""
@@ -64,6 +66,7 @@ class MinedTriplets:
     figures: dict[str, float] = field(default_factory=dict, compare=False)
 
     together = 3
+    looks = 1
 
     def places(self, targets: np.ndarray) -> int:
         """Samples of one epoch, repeated ones counted again."""
