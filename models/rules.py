@@ -2,8 +2,8 @@
 
 A preset was measured with m training samples (`Options.MEASURED_WITH`). With n of them, many more
 or many fewer, other values are better; these rules say which. They look at the training part
-(and at what is learnt from it), know no chance, and leave alone what the user has set. Each
-decision is printed with its reason and stands in `config.json` like a flag that was typed.
+alone, know no chance, and leave alone what the user has set. Each decision is printed with its
+reason and stands in `config.json` like a flag that was typed.
 
 | option | where | value |
 |---|---|---|
@@ -14,14 +14,12 @@ decision is printed with its reason and stands in `config.json` like a flag that
 | `unfreeze` | n is below 100 | `none`: the backbone stays frozen |
 | `whiten` of TransferCNN | a class has more than 100 of the n on the average | `False` |
 | `four_views` | n is above 20,000 | `False`: answers take a quarter of the time |
-| `mixup` of MelDCNN | it learns several `tasks` | 0 |
 
 Why `unfreeze` and `whiten`: with 40 and 80 training pictures of two clownfish, three
 draws each, the frozen network is right on 88.5 and 91.0 %, the fine-tuned one on 88.7 and 91.0
 in a third more time. Both are whitened; unwhitened they had 83.0 and 86.7 % with 40. With 485
 pictures, five seeds, whitening is right on 94.8 % of the test pictures and 96.4 % of the validation
-pictures, and without it the network on 96.4 of both (`models/clownfish/README.md`). Why `mixup`:
-on two speakers a shared network with it is no better or worse (`models/music/README.md`).
+pictures, and without it the network on 96.4 of both (`models/clownfish/README.md`).
 
 On a demonstration set nothing is decided, as its settings were made for it. Nor is anything by
 
@@ -92,7 +90,6 @@ def decide(options, samples: int, classes: int) -> tuple[Decision, ...]:
         _unfreeze(options, samples),
         _whiten(options, samples / classes),
         _four_views(options, samples),
-        _mixup(options),
     )
     return tuple(decision for decision in found if decision is not None)
 
@@ -161,12 +158,6 @@ def _four_views(options, samples: int) -> Decision | None:
         return None
     reason = f"{samples:,} training samples are judged too, four times as fast by one view each"
     return _changed(options, "four_views", False, reason)
-
-
-def _mixup(options) -> Decision | None:
-    if "mixup" not in options.preset_fields or len(getattr(options, "tasks", None) or "") < 2:
-        return None
-    return _changed(options, "mixup", 0.0, "blended recordings do not help where tasks take turns")
 
 
 def _changed(options, name: str, value, reason: str) -> Decision | None:

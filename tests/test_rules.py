@@ -88,15 +88,6 @@ def test_very_many_pictures_are_answered_by_one_view_each(name):
     assert "four_views" not in values_of(decide(options(name, four_views=True), 20_001, CLASSES))
 
 
-def test_recordings_are_blended_for_one_task_and_not_for_several():
-    several = options("MelDCNN", tasks="gm")
-    assert several.mixup and options("MelDCNN").mixup
-    (decision,) = (one for one in decide(several, 2400, CLASSES) if one.option == "mixup")
-    assert str(decision).startswith("--mixup 0.0: blended recordings do not help")
-    for one in (options("MelDCNN"), options("MelDCNN", tasks="gm", mixup=0.2)):
-        assert "mixup" not in values_of(decide(one, 2400, CLASSES))
-
-
 def test_what_the_user_has_set_and_every_other_preset_stay_as_they_are():
     assert values_of(decide(options(epochs=60, batch_size=64), 100, CLASSES)) == {}
     assert decide(options(preset="paper"), 100, CLASSES) == ()

@@ -47,12 +47,13 @@ class TransferMLPOptions(MusicOptions):
         },
         "recommended": {
             "split_rule": "stratified",
-            "epochs": 10,
+            "epochs": 20,
             "batch_size": 64,
             "learning_rate": 1e-3,
             "schedule": "cosine",
             "frames": SECOND,
             "stored_views": 8,
+            "mixup": 0.2,
         },
     }
 
