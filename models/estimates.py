@@ -90,17 +90,10 @@ def training_seconds(
     """
     machine, seconds = speed(), 0.0
     for phase in phases:
-        learners = _learners(network, phase)
+        learners = [task.learner(network) for task in phase.tasks] or [network]
         for learner in learners:  # each in its share of the epochs
             seconds += _phase_seconds(learner, phase, targets, shapes, machine) / len(learners)
     return seconds
-
-
-def _learners(network: keras.Model, phase) -> list[keras.Model]:
-    """The networks that a phase trains in turn: those of its tasks, or the one."""
-    if not phase.tasks:
-        return [network]
-    return [keras.Model(network.input, network.output[task.output]) for task in phase.tasks]
 
 
 def _phase_seconds(network: keras.Model, phase, targets, shapes, machine) -> float:

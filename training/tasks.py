@@ -32,6 +32,10 @@ class Task:
     loss: str | keras.losses.Loss
     optimizer: keras.optimizers.Optimizer
 
+    def learner(self, network: keras.Model) -> keras.Model:
+        """The part of a network that learns this task."""
+        return keras.Model(network.input, network.output[self.output], name=self.name)
+
 
 class TaskNetwork(keras.Model):
     """The networks of several tasks, compiled each for itself; saved together.
@@ -45,7 +49,7 @@ class TaskNetwork(keras.Model):
         super().__init__(network.input, {name: network.output[name] for name in names})
         self.learners = []
         for task in tasks:
-            learner = keras.Model(network.input, network.output[task.output], name=task.name)
+            learner = task.learner(network)
             learner.compile(optimizer=task.optimizer, loss=task.loss, metrics=["accuracy"])
             # Else a checkpoint would lack those of tasks that have not been drawn yet.
             learner.optimizer.build(learner.trainable_variables)
