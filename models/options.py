@@ -179,6 +179,18 @@ class Options:
                 self._set(name, value)
                 self._set("preset_fields", self.preset_fields | {name})
 
+    def replaced(self, **values) -> Options:
+        """These options with other values; those of a preset remain known as such.
+
+        `dataclasses.replace` would take them for the user's, whom `models.rules` leaves alone.
+
+        Raises:
+            InputError: as for new options.
+        """
+        made = dataclasses.replace(self, **values)
+        made._set("preset_fields", self.preset_fields - values.keys() | made.preset_fields)
+        return made
+
     @classmethod
     def _type(cls, field):
         return type_hints(cls)[field.name]

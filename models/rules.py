@@ -38,7 +38,7 @@ On a demonstration set nothing is decided, as its settings were made for it. Nor
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
 
@@ -98,7 +98,7 @@ def decided(options, decisions: tuple[Decision, ...]):
     """The options with the values that the rules have decided on."""
     if not decisions:
         return options
-    return replace(options, **{one.option: one.value for one in decisions})
+    return options.replaced(**{one.option: one.value for one in decisions})
 
 
 def trained_as(folder: Path, options) -> bool:

@@ -1,6 +1,7 @@
 """What a recommended preset decides by itself, and how long it says that a training will take."""
 
 import json
+from argparse import Namespace
 from types import SimpleNamespace
 
 import keras
@@ -9,6 +10,7 @@ import pytest
 from keras import layers
 
 from models import estimates, model_class
+from models.commands.cross_validation import CrossValidation
 from models.emotion.nn1 import NN1
 from models.estimates import forecast, training_seconds, work_of
 from models.rules import decide, decided, trained_as
@@ -97,6 +99,18 @@ def test_what_the_user_has_set_and_every_other_preset_stay_as_they_are():
     assert decide(chosen, 100, CLASSES) == ()  # once it has decided
     assert NN1.Options.from_json(chosen.to_json()) == chosen
     assert f"--epochs {chosen.epochs}" in chosen.command("NN1")
+
+
+@pytest.mark.parametrize("name", RECOMMENDED)
+def test_a_fold_is_decided_about_like_one_that_is_asked_for_alone(name, tmp_path):
+    trained = []
+    words = Namespace(out=tmp_path, run="run", resume=False, processes=1, worker=False)
+    whole = options(name, folds=3)
+    folds = CrossValidation(model_class(name), whole, words, lambda model, _: trained.append(model))
+    folds.answer({"fold": 2})
+    alone = options(name, folds=3, fold=2)
+    assert trained[0].options == alone
+    assert decide(trained[0].options, 40, 2) == decide(alone, 40, 2) != ()
 
 
 def test_a_decision_says_why():

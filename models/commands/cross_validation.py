@@ -7,7 +7,6 @@ import re
 import sys
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -128,7 +127,7 @@ class CrossValidation:
         print(f"summary: {self.folder / 'README.md'}")
 
     def _fold(self, number: int):
-        return replace(self.options, fold=number)
+        return self.options.replaced(fold=number)
 
     def _place(self, run: str) -> Path:
         return Path(self.out, self.name, run)
