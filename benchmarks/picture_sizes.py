@@ -13,7 +13,6 @@ import argparse
 import json
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +68,7 @@ def _model(arguments) -> MultiViewClassifier:
 
 def _measured(model, pictures: Pictures, parts, size: int) -> dict:
     record = ImageInput(size, size, 3)
-    options = replace(model.options, image_size=size, train_size=None)
+    options = model.options.replaced(image_size=size, train_size=None)
     backbone = type(model)(options, model.out, "sizes").backbone
     look = frozen_features(record, backbone, PIPELINES)
     begun = time.perf_counter()
